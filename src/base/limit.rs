@@ -1,0 +1,118 @@
+//! Every bound of the system: value, unit, reason, source. Settings may lower or raise those marked "setting"; the rest
+//! are fixed. Relations between them are checked by the compiler at the end of the file.
+
+use std::time::Duration;
+
+// ---- HTTP head
+
+/// Largest HTTP request head, bytes (setting `httpMaxRequestHeaderSize`). Source: the original server's default, 8 KiB.
+pub const HTTP_HEAD_MAX: usize = 8 * 1024;
+/// Most header lines in a head: each is a slot of the parser's array.
+pub const HTTP_HEADERS_MAX: usize = 64;
+/// A head must be complete this long after its first byte, or the client gets 408: a slow sender must not hold a slot.
+pub const HTTP_HEAD_TIME_MAX: Duration = Duration::from_secs(10);
+/// An idle keep-alive HTTP connection (health checks, metrics) is closed after this long.
+pub const HTTP_IDLE_MAX: Duration = Duration::from_secs(60);
+/// Bytes kept that follow a head while its session is being created (a client may send frames early).
+pub const PIPELINED_BYTES_MAX: usize = 64 * 1024;
+
+// ---- WebSocket
+
+/// Largest text message, bytes after reassembly and inflation (setting `webSocketMaxTextFrameSize`). Source: API 2.6.
+pub const TEXT_MESSAGE_MAX: usize = 1 << 20;
+/// Largest binary message, bytes. Smaller ones are ignored, larger ones end the session. Source: API 2.6.
+pub const BINARY_MESSAGE_MAX: usize = 64 * 1024;
+/// Control frame payload, bytes. Source: RFC 6455 section 5.5.
+pub const CONTROL_PAYLOAD_MAX: usize = 125;
+/// A session without a frame in either direction is closed after this (setting `webSocketSessionIdleTimeoutMillis`).
+pub const SESSION_IDLE_MAX: Duration = Duration::from_secs(300);
+/// After a close frame was sent the peer's is awaited this long before TCP ends.
+pub const CLOSE_WAIT_MAX: Duration = Duration::from_secs(2);
+/// JSON nesting. Source: Jackson's default, API 3.2.
+pub const JSON_DEPTH_MAX: usize = 1000;
+
+// ---- Pulsar protocol
+
+/// Largest message before a broker announces its own. Source: binary protocol 1.4.
+pub const MESSAGE_SIZE_DEFAULT: usize = 5 * 1024 * 1024;
+/// Room for command and metadata beyond the message in a frame, bytes. Source: binary protocol 1.4.
+pub const FRAME_PADDING: usize = 10 * 1024;
+/// No broker may announce more than this: what we would have to buffer for one frame.
+pub const MESSAGE_SIZE_MAX: usize = 128 * 1024 * 1024;
+/// TCP connect to a broker. Source: binary protocol 15.
+pub const CONNECT_TIME_MAX: Duration = Duration::from_secs(10);
+/// One request to a broker (lookup, create, subscribe). Source: binary protocol 15.
+pub const OPERATION_TIME_MAX: Duration = Duration::from_secs(30);
+/// Ping interval on a broker link; two missed ones end it. Source: binary protocol 4.
+pub const KEEP_ALIVE_INTERVAL: Duration = Duration::from_secs(30);
+/// Lookup redirects followed. Source: binary protocol 6.2.
+pub const LOOKUP_REDIRECTS_MAX: u32 = 20;
+/// First reconnect delay. Source: binary protocol 15.
+pub const BACKOFF_MIN: Duration = Duration::from_millis(100);
+/// Longest reconnect delay: shorter than the original's 60 s, so that a restarted broker is used again soon.
+pub const BACKOFF_MAX: Duration = Duration::from_secs(10);
+/// Partitions of one topic that a session attaches to: each is a producer or consumer at a broker.
+pub const PARTITIONS_MAX: u32 = 4096;
+/// Topics of one multi-topic session. A pattern that matches more is refused.
+pub const SESSION_TOPICS_MAX: usize = 10_000;
+/// Pattern sessions ask for the namespace's topics, and partitioned ones for their partitions, this often.
+pub const DISCOVERY_INTERVAL: Duration = Duration::from_secs(60);
+
+// ---- Sessions
+
+/// Messages a consumer may have outstanding or prefetched. Source: API 4.1, the original clamps there.
+pub const RECEIVER_QUEUE_MAX: u32 = 1000;
+/// Default of `sendTimeoutMillis`. Source: API 3.1.
+pub const SEND_TIMEOUT_DEFAULT: Duration = Duration::from_secs(30);
+/// Unconfirmed bytes of one producer session: above, it is not read from (setting `webSocketSessionPendingBytesMax`).
+pub const SESSION_PENDING_BYTES_MAX: usize = 4 << 20;
+/// Unconfirmed messages of one producer session: above, it is not read from. Bounds bookkeeping for tiny messages.
+pub const SESSION_PENDING_MESSAGES_MAX: usize = 16 * 1024;
+/// Unconfirmed bytes of all sessions of the process (setting `webSocketPulsarClientMemoryLimitInMB`); each core has its share.
+pub const PROCESS_PENDING_BYTES_MAX: usize = 512 << 20;
+/// Outbox of a consumer's WebSocket above which nothing more is put in: TCP pushes back, the broker waits for permits.
+pub const OUTBOX_HIGH: usize = 256 * 1024;
+/// Outbox below which deliveries go on.
+pub const OUTBOX_LOW: usize = 64 * 1024;
+/// Bytes a consumer session may have asked of brokers and not yet passed on: permits are granted by mean message size.
+pub const SESSION_RECEIVE_BYTES_MAX: usize = 8 << 20;
+/// First grant of permits, before message sizes are known; doubles from there.
+pub const PERMITS_FIRST: u32 = 64;
+/// Outbox of a broker link above which producers keep their messages queued, so that none crowds out the others.
+pub const LINK_OUTBOX_HIGH: usize = 512 * 1024;
+/// Outbox of a broker link below which producers go on.
+pub const LINK_OUTBOX_LOW: usize = 128 * 1024;
+/// Largest batch before compression, bytes. Source: the official client's default, API 3.1.
+pub const BATCH_BYTES_MAX: usize = 128 * 1024;
+/// Message ids in one ACK or REDELIVER command. Source: binary protocol 8.4, 8.5.
+pub const ACK_IDS_MAX: usize = 1000;
+/// Incomplete chunked messages kept per consumer; the oldest is dropped. Source: binary protocol 2.5.
+pub const CHUNKED_MESSAGES_MAX: usize = 10;
+/// An incomplete chunked message is dropped after this. Source: binary protocol 2.5.
+pub const CHUNKED_MESSAGE_AGE_MAX: Duration = Duration::from_secs(60);
+/// Largest reassembled chunked message, bytes: what one message may occupy of a core's memory.
+pub const CHUNKED_MESSAGE_BYTES_MAX: usize = 64 << 20;
+
+// ---- Cores
+
+/// Connections of one core (clients and brokers): size of the slot table.
+pub const CORE_CONNECTIONS_MAX: u32 = 65_536;
+/// Mail waiting for one core. Full: the sender is told and answers "busy".
+pub const MAILBOX_MAX: usize = 4096;
+/// Spare buffers a core keeps.
+pub const POOL_BUFFERS_MAX: usize = 4096;
+/// Largest buffer kept spare, bytes.
+pub const POOL_BUFFER_CAPACITY_MAX: usize = 16 * 1024;
+/// A core whose heartbeat stands still this long is woken by the watchdog and the stall is counted and logged.
+pub const STALL_MAX: Duration = Duration::from_millis(100);
+/// Sessions are closed over this span at shutdown, so that their clients do not return all at once.
+pub const DRAIN_SPREAD: Duration = Duration::from_secs(3);
+/// The process ends at the latest this long after the first signal.
+pub const DRAIN_TIME_MAX: Duration = Duration::from_secs(10);
+
+const _: () = assert!(OUTBOX_LOW < OUTBOX_HIGH && LINK_OUTBOX_LOW < LINK_OUTBOX_HIGH, "resume below where we paused");
+const _: () = assert!(TEXT_MESSAGE_MAX < SESSION_PENDING_BYTES_MAX, "one legal text always fits a session's budget");
+const _: () = assert!(SESSION_PENDING_BYTES_MAX < PROCESS_PENDING_BYTES_MAX, "one session cannot take the whole budget");
+const _: () = assert!(MESSAGE_SIZE_DEFAULT <= MESSAGE_SIZE_MAX, "the default is a legal announcement");
+const _: () = assert!(BACKOFF_MIN.as_millis() < BACKOFF_MAX.as_millis(), "back-off grows");
+const _: () = assert!(DRAIN_SPREAD.as_millis() < DRAIN_TIME_MAX.as_millis(), "draining ends before the deadline");

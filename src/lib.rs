@@ -1,0 +1,15 @@
+//! pulsegate serves Apache Pulsar's WebSocket API.
+//!
+//! Layers, lowest first: [`base`] (words), [`wire`] (bytes to typed values and back), [`session`] (state machines: one
+//! WebSocket client, one broker link), [`shard`] (one core: sockets, timers, mailboxes), [`service`] (which session
+//! speaks to which broker), [`app`] (command line, start, stop). [`config`] and [`metrics`] stand beside.
+//! Below `shard` there is no socket, clock, lock or task; `tests/layering.rs` holds that line.
+
+pub mod base;
+pub mod config;
+pub mod metrics;
+pub mod session;
+pub mod shard;
+pub mod service;
+pub mod app;
+pub mod wire;

@@ -1,0 +1,3 @@
+//! The `pulsegate` program: reads the command line and runs what it asks for.
+
+fn main() {}

@@ -1,0 +1,1 @@
+//! One constant per metric.

@@ -1,0 +1,1 @@
+//! The client side of brokers: links, lookups, attachments.

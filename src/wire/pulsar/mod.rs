@@ -1,0 +1,15 @@
+//! The Pulsar binary protocol, both directions: frames, commands, metadata, batches, compression, message ids.
+
+pub mod batch;
+pub mod command;
+pub mod compression;
+pub mod entry;
+pub mod frame;
+pub mod hash;
+pub mod message_id;
+pub mod metadata;
+#[rustfmt::skip]
+pub mod proto;
+
+pub use command::Command;
+pub use message_id::MessageId;
