@@ -1,1 +1,3 @@
-//! config
+//! Settings: what an operator may say, read from file, environment and command line.
+
+pub mod gateway;
