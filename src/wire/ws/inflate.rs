@@ -46,7 +46,7 @@ impl Inflater {
                 )));
             }
             if status == Status::StreamEnd {
-                // A last block (BFINAL) ends the stream, not the message: RFC 7692 section 7.2.3.5.
+                // A last block (BFINAL) ends the stream, not the message: RFC 7692 section 7.2.3.4.
                 self.stream.reset(false);
                 if rest.is_empty() {
                     return Ok(());
