@@ -118,3 +118,6 @@ fn window_bits(value: &str) -> Option<u8> {
 }
 
 const _: () = assert!(WINDOW_BITS == 12, "the answers above name it");
+
+#[cfg(test)]
+mod tests;

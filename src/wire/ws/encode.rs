@@ -89,3 +89,6 @@ fn put_control(out: &mut Vec<u8>, opcode: u8, parts: &[&[u8]]) {
         out.extend_from_slice(part);
     }
 }
+
+#[cfg(test)]
+mod tests;
