@@ -333,24 +333,22 @@ impl Decoder {
         let message = self.message.expect("a data frame is admitted together with its message");
         let last = header.fin && frame.read == header.length;
         let chunk = &mut input[range.clone()];
-        if message.binary && !message.deflated {
-            // Not even unmasked: nobody looks at it.
-        } else {
+        if message.deflated || !message.binary {
             mask::apply(header.mask, position, chunk);
-            if message.deflated {
-                self.inflate(message, chunk, last)?;
-            } else if last && position == 0 && header.opcode == Opcode::Text {
-                if simdutf8::basic::from_utf8(chunk).is_err() {
-                    return Err(invalid_text());
-                }
+        }
+        match (message.deflated, message.binary) {
+            (true, _) => self.inflate(message, chunk, last)?,
+            // Counted when it was admitted; nobody looks at its bytes.
+            (false, true) => {}
+            (false, false) if last && position == 0 && header.opcode == Opcode::Text => {
                 self.message = None;
+                simdutf8::basic::from_utf8(chunk).map_err(|_| invalid_text())?;
                 return Ok(Some(Found { kind: Kind::Text, place: Place::Input(range) }));
-            } else {
-                self.gathered.append(chunk, message.size as usize);
             }
-            if !message.binary {
-                self.gathered.check(last)?;
-            }
+            (false, false) => self.gathered.append(chunk, message.size as usize),
+        }
+        if !message.binary {
+            self.gathered.check(last)?;
         }
         if !last {
             return Ok(None);

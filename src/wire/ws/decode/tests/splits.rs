@@ -118,7 +118,7 @@ fn random_bytes() {
         // A sound beginning takes some of them past the first header.
         if let Some(two) = stream.first_chunk_mut() {
             let first = [TEXT, BINARY, FIN | PING, FIN | RSV1 | TEXT, FIN | CLOSE][prng.below(5) as usize];
-            *two = [first, 0x80 | two[1] % 20];
+            *two = [first, 0x80 | (two[1] % 20)];
         }
         broken += same_whole_and_cut(&stream, seed, &mut prng);
     }
