@@ -46,7 +46,8 @@ pub fn put_answer(out: &mut Vec<u8>, answer: &Answer<'_>) {
     }
 }
 
-/// The phrase registered for a status; empty for one that this server never sends (RFC 9112 section 4 allows it).
+/// The phrase registered for a status; empty for one that this server never sends (RFC 9112 section 4 allows
+/// it).
 fn reason_phrase(status: u16) -> &'static str {
     match status {
         200 => "OK",

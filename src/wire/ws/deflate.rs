@@ -1,16 +1,18 @@
-//! `permessage-deflate`: outgoing texts are compressed one by one, with one compressor for a whole core and no context
-//! kept between messages (allowed to any server; costs ratio, saves 256 KiB per connection). Incoming messages may use
-//! a kept window, so each connection that sends compressed frames has a decompressor, made at the first such frame.
+//! `permessage-deflate`: outgoing texts are compressed one by one, with one compressor for a whole core and
+//! no context kept between messages (allowed to any server; costs ratio, saves 256 KiB per connection).
+//! Incoming messages may use a kept window, so each connection that sends compressed frames has a
+//! decompressor, made at the first such frame.
 
 use super::encode::{COMPRESSED, put_text_frame};
 use flate2::{Compress, Compression, FlushCompress};
 
-/// Window of outgoing messages, as a power of two: 32 KiB, the largest there is. A smaller one costs large messages both
-/// ratio and time.
+/// Window of outgoing messages, as a power of two: 32 KiB, the largest there is. A smaller one costs large
+/// messages both ratio and time.
 const WINDOW_BITS: u8 = 15;
 /// Ends each flushed message and is not sent. Source: RFC 7692 section 7.2.1.
 const TAIL: [u8; 4] = [0x00, 0x00, 0xff, 0xff];
-/// Least room for the compressor, bytes. A flush that just fills its room would be repeated (zlib manual: more than 6).
+/// Least room for the compressor, bytes. A flush that just fills its room would be repeated (zlib manual:
+/// more than 6).
 const ROOM_MIN: usize = 64;
 
 /// Compresses outgoing messages; one per core.
@@ -47,12 +49,12 @@ impl Deflater {
     }
 }
 
-/// Answers a `Sec-WebSocket-Extensions` header: the value to send back, or `None` when nothing is accepted. An offer
-/// with unknown or malformed parameters is declined. Source: API 2.6 and its deliberate differences.
+/// Answers a `Sec-WebSocket-Extensions` header: the value to send back, or `None` when nothing is accepted.
+/// An offer with unknown or malformed parameters is declined. Source: API 2.6 and its deliberate differences.
 ///
-/// A client that wants our window smaller than it is (`server_max_window_bits` below 15) is declined: the one compressor
-/// serves all. One that asks for 15 must be told so (RFC 7692 section 7.1.2.1). `client_max_window_bits` only says what
-/// the client could do; it needs no answer.
+/// A client that wants our window smaller than it is (`server_max_window_bits` below 15) is declined: the one
+/// compressor serves all. One that asks for 15 must be told so (RFC 7692 section 7.1.2.1).
+/// `client_max_window_bits` only says what the client could do; it needs no answer.
 pub fn negotiate(offers: &str) -> Option<&'static str> {
     offers.split(',').find_map(accept)
 }

@@ -2,8 +2,8 @@ use super::*;
 use crate::base::prng::Prng;
 use flate2::{Decompress, FlushDecompress, Status};
 
-/// A client that keeps no more than the agreed window: it inflates into a few bytes at a time, so that every reference
-/// goes through the window.
+/// A client that keeps no more than the agreed window: it inflates into a few bytes at a time, so that every
+/// reference goes through the window.
 fn inflate(window_bits: u8, payload: &[u8]) -> Vec<u8> {
     let mut stream = Decompress::new_with_window_bits(false, window_bits);
     let input = [payload, &TAIL].concat();
@@ -32,7 +32,8 @@ fn payload(frame: &[u8]) -> &[u8] {
     &frame[header..]
 }
 
-/// Texts as they are sent, of all sizes around the header's boundaries and the window's, from repetitive to random.
+/// Texts as they are sent, of all sizes around the header's boundaries and the window's, from repetitive to
+/// random.
 fn texts(prng: &mut Prng) -> Vec<String> {
     let mut texts = vec![String::new(), "Hello".into()];
     for size in [1, 60, 124, 125, 126, 127, 200, 10_000, 32_767, 32_768, 32_769, 65_535, 65_536, 300_000] {

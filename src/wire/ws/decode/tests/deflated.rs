@@ -82,7 +82,8 @@ fn the_limit_counts_inflated_bytes() {
             format!("Resulting message size [{}] is too large for configured max of [{max}]", max + 1)
         );
     }
-    // Bytes that do not compress take more room on the wire than the limit allows inflated; that is no violation.
+    // Bytes that do not compress take more room on the wire than the limit allows inflated; that is no
+    // violation.
     let mut prng = Prng::new(9);
     let noise: Vec<u8> = (0..config.text_max).map(|_| (prng.next() & 0x7f) as u8).collect();
     let stored = [&[0x00, 0x88, 0x13, 0x77, 0xec][..], &noise, &[0x00]].concat();

@@ -35,7 +35,8 @@ fn sample(text_sizes: &[usize]) -> (Vec<u8>, Vec<Seen>) {
         &[frame(BINARY, &[0xff; 3]), frame(FIN | PING, b"b"), frame(FIN | CONTINUATION, &[0xfe; 4])],
         &[Seen::Ping(b"b".to_vec()), Seen::Binary(7)],
     );
-    // RFC 7692 section 7.2.3.2: "Hello" twice, the second time by the window that was kept; a plain text between.
+    // RFC 7692 section 7.2.3.2: "Hello" twice, the second time by the window that was kept; a plain text
+    // between.
     let (first, second) = (b"\xf2\x48\xcd\xc9\xc9\x07\x00", b"\xf2\x00\x11\x00\x00");
     put(&[frame(FIN | RSV1 | TEXT, first)], &[Seen::text("Hello")]);
     put(&[frame(FIN | TEXT, b"plain")], &[Seen::text("plain")]);

@@ -2,8 +2,8 @@
 
 use super::*;
 
-/// Sequences and the index of the byte that makes each impossible. Source: the table of well-formed sequences, Unicode
-/// standard section 3.9.
+/// Sequences and the index of the byte that makes each impossible. Source: the table of well-formed
+/// sequences, Unicode standard section 3.9.
 const INVALID: [(&[u8], usize); 24] = [
     (b"\x80", 0),
     (b"\xbf", 0),
