@@ -68,7 +68,12 @@ impl Consumer {
     }
 
     /// The SUBSCRIBE command of the leg's next attempt. A non-durable one starts after what was delivered last.
-    pub fn subscribe_command(&mut self, _leg: usize, _consumer_id: u64, _request_id: u64) -> CommandSubscribe {
+    pub fn subscribe_command(
+        &mut self,
+        _leg: usize,
+        _consumer_id: u64,
+        _request_id: u64,
+    ) -> CommandSubscribe {
         unimplemented!()
     }
 
