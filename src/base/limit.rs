@@ -3,6 +3,11 @@
 
 use std::time::Duration;
 
+// ---- Configuration
+
+/// Largest configuration file, bytes: the original's is 11 KiB, and a wrong path must not read a disk image.
+pub const CONFIG_FILE_BYTES_MAX: usize = 1 << 20;
+
 // ---- HTTP head
 
 /// Largest HTTP request head, bytes (setting `httpMaxRequestHeaderSize`). Source: the original server's default, 8 KiB.
@@ -110,9 +115,15 @@ pub const DRAIN_SPREAD: Duration = Duration::from_secs(3);
 /// The process ends at the latest this long after the first signal.
 pub const DRAIN_TIME_MAX: Duration = Duration::from_secs(10);
 
-const _: () = assert!(OUTBOX_LOW < OUTBOX_HIGH && LINK_OUTBOX_LOW < LINK_OUTBOX_HIGH, "resume below where we paused");
-const _: () = assert!(TEXT_MESSAGE_MAX < SESSION_PENDING_BYTES_MAX, "one legal text always fits a session's budget");
-const _: () = assert!(SESSION_PENDING_BYTES_MAX < PROCESS_PENDING_BYTES_MAX, "one session cannot take the whole budget");
+const _: () =
+    assert!(OUTBOX_LOW < OUTBOX_HIGH && LINK_OUTBOX_LOW < LINK_OUTBOX_HIGH, "resume below where we paused");
+const _: () =
+    assert!(TEXT_MESSAGE_MAX < SESSION_PENDING_BYTES_MAX, "one legal text always fits a session's budget");
+const _: () = assert!(
+    SESSION_PENDING_BYTES_MAX < PROCESS_PENDING_BYTES_MAX,
+    "one session cannot take the whole budget"
+);
 const _: () = assert!(MESSAGE_SIZE_DEFAULT <= MESSAGE_SIZE_MAX, "the default is a legal announcement");
 const _: () = assert!(BACKOFF_MIN.as_millis() < BACKOFF_MAX.as_millis(), "back-off grows");
-const _: () = assert!(DRAIN_SPREAD.as_millis() < DRAIN_TIME_MAX.as_millis(), "draining ends before the deadline");
+const _: () =
+    assert!(DRAIN_SPREAD.as_millis() < DRAIN_TIME_MAX.as_millis(), "draining ends before the deadline");
