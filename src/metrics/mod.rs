@@ -1,9 +1,16 @@
 //! Counters: plain numbers in each core, added up when somebody asks, named once in [`names`].
 
 pub mod names;
+mod prometheus;
+
+#[cfg(test)]
+mod tests;
+
+pub use prometheus::prometheus;
 
 /// Upper bounds of the publish latency buckets, microseconds; one more bucket lies above. Source: API 3.6.
-pub const LATENCY_BOUNDS_MICROS: [u64; 9] = [500, 1_000, 5_000, 10_000, 20_000, 50_000, 100_000, 200_000, 1_000_000];
+pub const LATENCY_BOUNDS_MICROS: [u64; 9] =
+    [500, 1_000, 5_000, 10_000, 20_000, 50_000, 100_000, 200_000, 1_000_000];
 
 /// Counters of one core's gateway. Plain numbers: only their core writes them.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -96,7 +103,7 @@ pub struct CoreReport {
     pub shard: u16,
     /// Its gateway counters.
     pub gateway: GatewayCounters,
-    /// Its I/O counters, under their metric names.
+    /// Its I/O counters, under the names of [`names`]; others are not shown.
     pub io: Vec<(&'static str, u64)>,
     /// Producer sessions, if asked for.
     pub producers: Vec<ProducerRow>,
@@ -104,9 +111,4 @@ pub struct CoreReport {
     pub consumers: Vec<ConsumerRow>,
     /// Per namespace, if asked for.
     pub namespaces: Vec<(String, NamespaceCounters)>,
-}
-
-/// Renders reports of all cores as Prometheus text (version 0.0.4).
-pub fn prometheus(_reports: &[CoreReport]) -> String {
-    unimplemented!()
 }
