@@ -75,14 +75,13 @@ impl ServiceUrl {
     /// Reads `pulsar://h1:6650,h2:6650` or `http://h1:8080,h2`; ports default to 6650 and 80.
     pub fn parse(text: &str) -> Result<ServiceUrl, ServiceUrlError> {
         let (scheme, rest) = text.split_once("://").ok_or(ServiceUrlError::Scheme)?;
-        let (kind, port): (fn(Vec<(String, u16)>) -> ServiceUrl, u16) =
-            match scheme.to_ascii_lowercase().as_str() {
-                "pulsar" => (ServiceUrl::Binary, 6650),
-                "http" => (ServiceUrl::Http, 80),
-                "pulsar+ssl" => return Err(ServiceUrlError::Tls { scheme: "pulsar+ssl", plain: "pulsar" }),
-                "https" => return Err(ServiceUrlError::Tls { scheme: "https", plain: "http" }),
-                _ => return Err(ServiceUrlError::Scheme),
-            };
+        let (binary, port) = match scheme.to_ascii_lowercase().as_str() {
+            "pulsar" => (true, 6650),
+            "http" => (false, 80),
+            "pulsar+ssl" => return Err(ServiceUrlError::Tls { scheme: "pulsar+ssl", plain: "pulsar" }),
+            "https" => return Err(ServiceUrlError::Tls { scheme: "https", plain: "http" }),
+            _ => return Err(ServiceUrlError::Scheme),
+        };
         let hosts = match rest.find(['/', '?', '#']) {
             Some(at) if rest[at..] != *"/" => {
                 return Err(ServiceUrlError::Path { path: rest[at..].to_owned() });
@@ -90,7 +89,9 @@ impl ServiceUrl {
             Some(at) => &rest[..at],
             None => rest,
         };
-        hosts.split(',').map(|host| host_port(host.trim(), port)).collect::<Result<Vec<_>, _>>().map(kind)
+        let hosts =
+            hosts.split(',').map(|host| host_port(host.trim(), port)).collect::<Result<Vec<_>, _>>()?;
+        Ok(if binary { ServiceUrl::Binary(hosts) } else { ServiceUrl::Http(hosts) })
     }
 
     /// Host and port of each broker.

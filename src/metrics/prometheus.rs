@@ -16,7 +16,7 @@ pub fn prometheus(reports: &[CoreReport]) -> String {
     // A page is about 6 KiB and 1 KiB per core: one allocation.
     let mut page = Page { text: String::with_capacity(8 * 1024 + reports.len() * 2048) };
     page.describe(&names::BUILD_INFO);
-    let commit = option_env!("PULSEGATE_COMMIT").unwrap_or("unknown");
+    let commit = env!("PULSEGATE_COMMIT");
     let build = format!("version=\"{}\",commit=\"{commit}\"", env!("CARGO_PKG_VERSION"));
     page.sample(names::BUILD_INFO.name, &build, 1);
 
