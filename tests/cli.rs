@@ -181,3 +181,27 @@ fn serve_on_a_taken_port_fails_with_the_mend() {
     assert_eq!(output.status.code(), Some(1), "{}", err(&output));
     assert!(err(&output).contains("set another webServicePort"), "{}", err(&output));
 }
+
+#[test]
+fn the_sample_configuration_is_valid_and_says_what_the_defaults_are() {
+    let sample = concat!(env!("CARGO_MANIFEST_DIR"), "/deploy/websocket.conf");
+    let values = |arguments: &[&str]| {
+        let output = pulsegate(&[&["serve", "--print-config"], arguments].concat(), &[]);
+        assert_eq!(output.status.code(), Some(0), "{}", err(&output));
+        let is_setting = |line: &&str| !line.starts_with('#');
+        out(&output).lines().filter(is_setting).map(str::to_owned).collect::<Vec<_>>()
+    };
+    let broker = "brokerServiceUrl=pulsar://localhost:6650";
+    assert_eq!(values(&["--config", sample]), values(&["--set", broker]));
+    // What is commented out is a setting too, and legal.
+    let text = std::fs::read_to_string(sample).unwrap();
+    let all: String = text
+        .lines()
+        .map(|line| {
+            line.strip_prefix('#').filter(|rest| !rest.starts_with(' ') && rest.contains('=')).unwrap_or(line)
+        })
+        .map(|line| format!("{line}\n"))
+        .collect();
+    let file = File::new("sample", &all);
+    assert!(values(&["--config", file.path()]).contains(&"serviceUrl=http://localhost:8080".to_owned()));
+}
