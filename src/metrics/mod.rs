@@ -1,6 +1,12 @@
 //! Counters: plain numbers in each core, added up when somebody asks, named once in [`names`].
 
 pub mod names;
+mod prometheus;
+
+#[cfg(test)]
+mod tests;
+
+pub use prometheus::prometheus;
 
 /// Upper bounds of the publish latency buckets, microseconds; one more bucket lies above. Source: API 3.6.
 pub const LATENCY_BOUNDS_MICROS: [u64; 9] =
@@ -133,7 +139,7 @@ pub struct CoreReport {
     pub shard: u16,
     /// Its gateway counters.
     pub gateway: GatewayCounters,
-    /// Its I/O counters, under their metric names.
+    /// Its I/O counters, under the names of [`names`]; others are not shown.
     pub io: Vec<(&'static str, u64)>,
     /// Producer sessions, if asked for.
     pub producers: Vec<ProducerRow>,
@@ -141,9 +147,4 @@ pub struct CoreReport {
     pub consumers: Vec<ConsumerRow>,
     /// Per namespace, if asked for.
     pub namespaces: Vec<(String, NamespaceCounters)>,
-}
-
-/// Renders reports of all cores as Prometheus text (version 0.0.4).
-pub fn prometheus(_reports: &[CoreReport]) -> String {
-    unimplemented!()
 }
