@@ -10,6 +10,7 @@ pub mod message_id;
 pub mod metadata;
 #[rustfmt::skip]
 pub mod proto;
+mod protobuf;
 
 pub use command::Command;
 pub use message_id::MessageId;
