@@ -209,6 +209,7 @@ impl Leg {
             publish_time: clock.wall.0.cast_unsigned(),
             properties: message.properties.as_slice(),
             partition_key: message.key,
+            partition_key_b64_encoded: message.key.map(|_| false),
             replicate_to: message.replicate_to.as_slice(),
             uncompressed_size: size_u32(decoded_size(message.payload)),
             event_time: message.event_time,
@@ -311,6 +312,7 @@ impl Leg {
             sequence_id,
             publish_time: batch.publish_time,
             partition_key: first.partition_key,
+            partition_key_b64_encoded: first.partition_key.map(|_| false),
             uncompressed_size: size_u32(body.len()),
             compression: Some(turn.spec.compression).filter(|codec| *codec != CompressionType::None),
             ..EntryMetadata::default()
