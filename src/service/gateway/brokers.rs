@@ -435,7 +435,7 @@ impl Gateway {
     pub(super) fn broker_token(&self) -> Option<String> {
         match self.config.broker_token.as_ref()? {
             BrokerCredentials::Token(text) => Some(text.clone()),
-            BrokerCredentials::TokenFile(path) => match std::fs::read_to_string(path) {
+            BrokerCredentials::File(path) => match std::fs::read_to_string(path) {
                 Ok(text) => Some(text.trim().to_owned()),
                 Err(error) => {
                     log::error!("broker token file {}: {error}; connecting without a token", path.display());
