@@ -1,4 +1,5 @@
-//! What may stand in the way of serving, each with its mend. Run before every start; `pulsegate check` shows them all.
+//! What may stand in the way of serving, each with its mend. Run before every start; `pulsegate check` shows
+//! them all.
 
 use super::host::{self, Kernel};
 use super::plan::Plan;
@@ -68,7 +69,8 @@ pub(super) fn of_the_host(config: &Config, plan: &Plan) -> Vec<Finding> {
         findings.push(ring_memory(host::soft_limit(Resource::Memlock), wanted));
     }
     let per_core = u64::from(plan.run.connections_max);
-    // Without a cap of the operator's own, one full core is the measure: few machines are meant to fill them all.
+    // Without a cap of the operator's own, one full core is the measure: few machines are meant to fill them
+    // all.
     let cores = if config.connections_max.is_some() { plan.run.cores.len() as u64 } else { 1 };
     findings.push(open_files(host::raise_open_files(), per_core * cores + FILES_BESIDE));
     findings
@@ -152,20 +154,21 @@ pub(super) fn port(listen: SocketAddr) -> Finding {
     let port = listen.port();
     let mend = match error.kind() {
         ErrorKind::AddrInUse => format!(
-            "another process listens there; see who: ss -ltnp 'sport = :{port}'; stop it or set another webServicePort"
+            "another process listens there (ss -ltnp 'sport = :{port}'); stop it or set webServicePort"
         ),
         ErrorKind::PermissionDenied => {
             format!("port {port} needs privileges; set webServicePort=8080, or grant CAP_NET_BIND_SERVICE")
         }
         ErrorKind::AddrNotAvailable => {
-            "no interface of this machine has that address; set bindAddress=0.0.0.0 or one that `ip address` lists".into()
+            "this machine has no such address; set bindAddress=0.0.0.0 or one that `ip address` lists".into()
         }
         _ => "check bindAddress and webServicePort".into(),
     };
     finding("port", Grade::Failure, format!("cannot listen on {listen}: {error}; {mend}"))
 }
 
-/// Whether at least one broker takes connections. Takes up to [`BROKER_CONNECT_MAX`] for each address of each broker.
+/// Whether at least one broker takes connections. Takes up to [`BROKER_CONNECT_MAX`] for each address of each
+/// broker.
 pub(super) fn brokers(service: &ServiceUrl) -> Finding {
     let mut reasons = Vec::new();
     for (host, port) in service.hosts() {

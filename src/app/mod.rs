@@ -1,7 +1,7 @@
 //! The program: command line, start, stop. The only place that knows every part.
 //!
-//! Exit codes: 0 after a clean stop, 1 when something failed, 2 for a wrong command line or configuration, 128 and the
-//! signal's number after a second signal.
+//! Exit codes: 0 after a clean stop, 1 when something failed, 2 for a wrong command line or configuration,
+//! 128 and the signal's number after a second signal.
 
 mod checks;
 mod cli;

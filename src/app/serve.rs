@@ -81,7 +81,8 @@ fn watch_signals(sender: Sender<Event>) -> Result<(), Failure> {
     })
 }
 
-/// Brokers may come later than we do: a log line, and no reason to stay down. Name servers can be slow, hence a thread.
+/// Brokers may come later than we do: a log line, and no reason to stay down. Name servers can be slow, hence
+/// a thread.
 fn watch_brokers(service: ServiceUrl) -> Result<(), Failure> {
     spawn("broker-check", move || {
         let finding = checks::brokers(&service);
