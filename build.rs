@@ -1,5 +1,5 @@
-//! Puts the commit into the program for `--version`. `PULSEGATE_COMMIT` in the environment comes first: packagers and
-//! images build without a repository. Without either, the commit is `unknown`.
+//! Puts the commit into the program for `--version`. `PULSEGATE_COMMIT` in the environment comes first:
+//! packagers and images build without a repository. Without either, the commit is `unknown`.
 
 use std::path::Path;
 use std::process::Command;
@@ -12,7 +12,8 @@ fn main() {
     println!("cargo::rustc-env=PULSEGATE_COMMIT={commit}");
 }
 
-/// `None` where there is no git, or where these sources are only unpacked somewhere inside a foreign repository.
+/// `None` where there is no git, or where these sources are only unpacked somewhere inside a foreign
+/// repository.
 fn commit_of_this_repository() -> Option<String> {
     let top = git(&["rev-parse", "--show-toplevel"])?;
     let here = Path::new(env!("CARGO_MANIFEST_DIR")).canonicalize().ok()?;

@@ -28,18 +28,18 @@ impl File {
     fn new(name: &str, content: &str) -> File {
         let path =
             std::path::Path::new(env!("CARGO_TARGET_TMPDIR")).join(format!("{name}-{}", std::process::id()));
-        std::fs::write(&path, content).unwrap();
+        std::fs::write(&path, content).expect("the directory for tests can be written");
         File(path)
     }
 
     fn path(&self) -> &str {
-        self.0.to_str().unwrap()
+        self.0.to_str().expect("cargo's directories are UTF-8")
     }
 }
 
 impl Drop for File {
     fn drop(&mut self) {
-        std::fs::remove_file(&self.0).unwrap();
+        std::fs::remove_file(&self.0).expect("only this value removes its file");
     }
 }
 
@@ -179,7 +179,7 @@ fn serve_on_a_taken_port_fails_with_the_mend() {
         ["serve", "--set", "brokerServiceUrl=pulsar://127.0.0.1:1", "--set", "bindAddress=127.0.0.1"];
     let output = pulsegate(&[&common[..], &["--set", &port]].concat(), &[]);
     assert_eq!(output.status.code(), Some(1), "{}", err(&output));
-    assert!(err(&output).contains("set another webServicePort"), "{}", err(&output));
+    assert!(err(&output).contains("stop it or set webServicePort"), "{}", err(&output));
 }
 
 #[test]

@@ -1,4 +1,5 @@
-//! What may stand in the way of serving, each with its mend. Run before every start; `pulsegate check` shows them all.
+//! What may stand in the way of serving, each with its mend. `pulsegate check` shows them all; a start runs
+//! those that it does not find out by itself.
 
 use super::host::{self, Kernel};
 use super::plan::Plan;
@@ -10,8 +11,8 @@ use std::io::ErrorKind;
 use std::net::{SocketAddr, TcpListener, TcpStream, ToSocketAddrs};
 use std::time::Duration;
 
-/// Oldest kernel the ring driver is made for.
-const RING_KERNEL: Kernel = Kernel { major: 6, minor: 1 };
+/// Oldest kernel that has all the ring driver uses: socket commands came last.
+const RING_KERNEL: Kernel = Kernel { major: 6, minor: 7 };
 /// Locked memory that each ring needs at least, bytes. Source: glommio refuses to start below.
 const RING_MEMLOCK_MIN: u64 = 512 * 1024;
 /// A broker that does not take a connection for this long is called unreachable.
@@ -56,22 +57,28 @@ fn finding(subject: &'static str, grade: Grade, text: impl Into<String>) -> Find
     Finding { subject, grade, text: text.into() }
 }
 
-/// Checks of machine and limits. Raises the limit of open files on the way.
-pub(super) fn of_the_host(config: &Config, plan: &Plan) -> Vec<Finding> {
-    let mut findings = Vec::new();
-    if plan.run.driver != Driver::Portable {
-        let wanted = plan.run.driver == Driver::Ring;
-        let (kernel, release) = Kernel::running();
-        findings.push(ring_kernel(kernel, &release, wanted));
-        findings
-            .push(ring_allowed(host::proc_value("/proc/sys/kernel/io_uring_disabled").as_deref(), wanted));
-        findings.push(ring_memory(host::soft_limit(Resource::Memlock), wanted));
+/// Whether the ring driver can be had: kernel, its switch, locked memory. A start tries the ring and sees.
+pub(super) fn ring(driver: Driver) -> Vec<Finding> {
+    if driver == Driver::Portable {
+        return Vec::new();
     }
+    let wanted = driver == Driver::Ring;
+    let (kernel, release) = Kernel::running();
+    let switch = host::proc_value("/proc/sys/kernel/io_uring_disabled");
+    vec![
+        ring_kernel(kernel, &release, wanted),
+        ring_allowed(switch.as_deref(), wanted),
+        ring_memory(host::soft_limit(Resource::Memlock), wanted),
+    ]
+}
+
+/// Whether connections have file descriptors enough. Raises the limit first, as far as it goes.
+pub(super) fn files(config: &Config, plan: &Plan) -> Finding {
     let per_core = u64::from(plan.run.connections_max);
-    // Without a cap of the operator's own, one full core is the measure: few machines are meant to fill them all.
+    // Without a cap of the operator's own, one full core is the measure: few machines are meant to fill them
+    // all.
     let cores = if config.connections_max.is_some() { plan.run.cores.len() as u64 } else { 1 };
-    findings.push(open_files(host::raise_open_files(), per_core * cores + FILES_BESIDE));
-    findings
+    open_files(host::raise_open_files(), per_core * cores + FILES_BESIDE)
 }
 
 /// Without a ring the portable driver serves, unless the operator insists on the ring.
@@ -152,20 +159,21 @@ pub(super) fn port(listen: SocketAddr) -> Finding {
     let port = listen.port();
     let mend = match error.kind() {
         ErrorKind::AddrInUse => format!(
-            "another process listens there; see who: ss -ltnp 'sport = :{port}'; stop it or set another webServicePort"
+            "another process listens there (ss -ltnp 'sport = :{port}'); stop it or set webServicePort"
         ),
         ErrorKind::PermissionDenied => {
             format!("port {port} needs privileges; set webServicePort=8080, or grant CAP_NET_BIND_SERVICE")
         }
         ErrorKind::AddrNotAvailable => {
-            "no interface of this machine has that address; set bindAddress=0.0.0.0 or one that `ip address` lists".into()
+            "this machine has no such address; set bindAddress=0.0.0.0 or one that `ip address` lists".into()
         }
         _ => "check bindAddress and webServicePort".into(),
     };
     finding("port", Grade::Failure, format!("cannot listen on {listen}: {error}; {mend}"))
 }
 
-/// Whether at least one broker takes connections. Takes up to [`BROKER_CONNECT_MAX`] for each address of each broker.
+/// Whether at least one broker takes connections. Takes up to [`BROKER_CONNECT_MAX`] for each address of each
+/// broker.
 pub(super) fn brokers(service: &ServiceUrl) -> Finding {
     let mut reasons = Vec::new();
     for (host, port) in service.hosts() {
@@ -198,7 +206,7 @@ mod tests {
         for (wanted, grade) in [(false, Grade::Warning), (true, Grade::Failure)] {
             assert_eq!(ring_kernel(old, "5.15", wanted).grade, grade);
             assert_eq!(ring_kernel(None, "?", wanted).grade, grade);
-            assert_eq!(ring_kernel(Some(RING_KERNEL), "6.1", wanted).grade, Grade::Good);
+            assert_eq!(ring_kernel(Some(RING_KERNEL), "6.7", wanted).grade, Grade::Good);
             assert_eq!(ring_allowed(Some("2"), wanted).grade, grade);
             assert_eq!(ring_allowed(Some("1"), wanted).grade, Grade::Warning);
             assert_eq!(ring_allowed(Some("0"), wanted).grade, Grade::Good);

@@ -23,8 +23,9 @@ Examples:
   pulsegate serve --config websocket.conf --print-config
   PULSAR_PREFIX_brokerServiceUrl=pulsar://broker:6650 pulsegate serve
 
-A setting's later place wins: default, file, environment (KEY=VALUE for keys of websocket.conf, PULSAR_PREFIX_KEY=VALUE
-for all), --set. The log goes to standard error; RUST_LOG=debug shows more of it, RUST_LOG=warn less.
+A setting's later place wins: default, file, environment (KEY=VALUE for keys of websocket.conf,
+PULSAR_PREFIX_KEY=VALUE for all), --set. The log goes to standard error; RUST_LOG=debug shows more
+of it, RUST_LOG=warn less.
 SIGTERM or SIGINT stops: sessions are closed first; a second signal ends the process at once.";
 
 const CHECK_EXAMPLES: &str = "\
@@ -32,7 +33,8 @@ Examples:
   pulsegate check --config /etc/pulsar/websocket.conf
   pulsegate check --set brokerServiceUrl=pulsar://localhost:6650 && echo ready to serve
 
-Exit code 0: nothing stands in the way. 1: a check failed; its line says what to do. 2: the configuration is wrong.";
+Exit code 0: nothing stands in the way. 1: a check failed; its line says what to do.
+2: the configuration is wrong.";
 
 /// Apache Pulsar's WebSocket API as one fast server in front of Pulsar brokers.
 #[derive(Debug, Parser)]

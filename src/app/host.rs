@@ -55,7 +55,8 @@ pub(super) fn soft_limit(resource: Resource) -> Option<u64> {
     getrlimit(resource).current
 }
 
-/// Raises the number of open files to what the process may raise it to; returns the result, `None`: unlimited.
+/// Raises the number of open files to what the process may raise it to; returns the result, `None`:
+/// unlimited.
 pub(super) fn raise_open_files() -> Option<u64> {
     let limit = getrlimit(Resource::Nofile);
     if limit.current != limit.maximum {

@@ -1,7 +1,7 @@
 //! The program: command line, start, stop. The only place that knows every part.
 //!
-//! Exit codes: 0 after a clean stop, 1 when something failed, 2 for a wrong command line or configuration, 128 and the
-//! signal's number after a second signal.
+//! Exit codes: 0 after a clean stop, 1 when something failed, 2 for a wrong command line or configuration,
+//! 128 and the signal's number after a second signal.
 
 mod checks;
 mod cli;
@@ -95,7 +95,8 @@ fn load(arguments: &SettingArguments) -> Result<(Config, Settings), Failure> {
 
 /// `pulsegate check`: every start-up check, one line each.
 fn check(config: &Config, plan: &Plan) -> Result<ExitCode, Failure> {
-    let mut findings = checks::of_the_host(config, plan);
+    let mut findings = checks::ring(plan.run.driver);
+    findings.push(checks::files(config, plan));
     findings.push(checks::port(plan.run.listen));
     findings.push(checks::brokers(&config.gateway.service));
     let text: String = findings.iter().map(|finding| format!("{finding}\n")).collect();

@@ -30,9 +30,7 @@ enum Event {
 /// Serves until a signal comes.
 pub(super) fn serve(config: &Config, plan: &Plan) -> Result<ExitCode, Failure> {
     log::info!("pulsegate {}", cli::VERSION);
-    let mut findings = checks::of_the_host(config, plan);
-    findings.push(checks::port(plan.run.listen));
-    for finding in findings {
+    for finding in [checks::files(config, plan), checks::port(plan.run.listen)] {
         match finding.grade {
             Grade::Good => log::debug!("{}: {}", finding.subject, finding.text),
             Grade::Warning => log::warn!("{}: {}", finding.subject, finding.text),
@@ -81,7 +79,8 @@ fn watch_signals(sender: Sender<Event>) -> Result<(), Failure> {
     })
 }
 
-/// Brokers may come later than we do: a log line, and no reason to stay down. Name servers can be slow, hence a thread.
+/// Brokers may come later than we do: a log line, and no reason to stay down. Name servers can be slow, hence
+/// a thread.
 fn watch_brokers(service: ServiceUrl) -> Result<(), Failure> {
     spawn("broker-check", move || {
         let finding = checks::brokers(&service);

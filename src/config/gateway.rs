@@ -42,9 +42,7 @@ pub enum ServiceUrl {
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum ServiceUrlError {
     /// A scheme that needs TLS.
-    #[error(
-        "{scheme}:// needs TLS, which is not available in this version; use the brokers' plain {plain}:// port"
-    )]
+    #[error("{scheme}:// needs TLS, which this version does not speak; use the brokers' {plain}:// port")]
     Tls {
         /// As written.
         scheme: &'static str,

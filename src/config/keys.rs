@@ -1,5 +1,5 @@
-//! Every setting in one table: the keys of the original's `websocket.conf` (API 8) and pulsegate's own, what each does
-//! here, its default, range and unit. What is not in [`KEYS`] is an unknown key.
+//! Every setting in one table: the keys of the original's `websocket.conf` (API 8) and pulsegate's own, what
+//! each does here, its default, range and unit. What is not in [`KEYS`] is an unknown key.
 
 /// One setting.
 #[derive(Debug)]
@@ -134,7 +134,8 @@ const THREADS: &str = "pulsegate has one thread per core; see cores";
 const QUEUES: &str = "requests are answered by the core that read them, without queues between threads";
 const NO_AUTH: &str = "only read when authenticationEnabled is on, which this version refuses";
 const NO_TLS: &str = "only read for TLS, which this version does not speak";
-const TLS_OFF: &str = "TLS is not available in this version; let a TLS terminator stand in front, or use the brokers' plain port";
+const TLS_OFF: &str =
+    "TLS is not available in this version; put a TLS terminator in front, use brokers' plain port";
 const JVM: &str = "names a Java class or provider";
 
 /// All settings: pulsegate's own last, each group in the order of the original's file.
@@ -181,7 +182,7 @@ pub const KEYS: &[Key] = &[
     refused(
         "webServiceHaProxyProtocolEnabled",
         OFF,
-        "the PROXY protocol is not available in this version: its first line would be taken for a broken request",
+        "the PROXY protocol is not available in this version; its first line would be a broken request",
     ),
     idle("webServiceTrustXForwardedFor", "false", "statistics name the address of the TCP connection"),
     idle("webServiceLogDetailedAddresses", "", "requests are not logged one by one"),
@@ -241,7 +242,7 @@ pub const KEYS: &[Key] = &[
     refused(
         "authenticationEnabled",
         OFF,
-        "authentication of clients is not available in this version; pulsegate will not run open where it was asked for",
+        "authentication is not available in this version; pulsegate will not run open where it was asked for",
     ),
     refused(
         "authorizationEnabled",
@@ -304,7 +305,7 @@ pub const KEYS: &[Key] = &[
     refused(
         "tlsRequireTrustedClientCertOnConnect",
         OFF,
-        "client certificates are not checked in this version; pulsegate will not run open where it was asked for",
+        "this version checks no client certificates; pulsegate will not run open where it was asked for",
     ),
     idle("tlsAllowInsecureConnection", "false", NO_TLS),
     idle("tlsCertificateFilePath", "", NO_TLS),

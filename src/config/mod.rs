@@ -1,5 +1,6 @@
-//! Settings: from `websocket.conf`, the environment and the command line to checked values in their final units. The
-//! texts are handed in; nothing here opens a file. [`keys::KEYS`] is the one table of all settings (API 8).
+//! Settings: from `websocket.conf`, the environment and the command line to checked values in their final
+//! units. The texts are handed in; nothing here opens a file. [`keys::KEYS`] is the one table of all settings
+//! (API 8).
 
 pub mod gateway;
 pub mod keys;
@@ -59,7 +60,8 @@ pub fn load(sources: &Sources<'_>) -> Result<(Config, Settings), ConfigError> {
     }
 }
 
-/// What single values cannot show: texts that must be parsed, and relations between settings. `None` only with a fault.
+/// What single values cannot show: texts that must be parsed, and relations between settings. `None` only
+/// with a fault.
 fn build(settings: &Settings, faults: &mut Vec<Fault>) -> Option<Config> {
     let mut blame = |key: &'static str, reason: String| {
         faults.push(Fault::Invalid { origin: settings.of(key).1.clone(), key, reason });
@@ -90,7 +92,7 @@ fn build(settings: &Settings, faults: &mut Vec<Fault>) -> Option<Config> {
     if shutdown_spread > shutdown_time_max {
         blame(
             "shutdownSpreadMillis",
-            "is longer than shutdownTimeoutMillis, so sessions would be cut off".into(),
+            "is longer than shutdownTimeoutMillis: sessions would be cut off".into(),
         );
     }
     let status_file = settings.text("statusFilePath");
@@ -137,7 +139,8 @@ fn service_url(settings: &Settings, blame: &mut impl FnMut(&'static str, String)
     ServiceUrl::parse(text).map_err(|error| blame(key, format!("{text}: {error}"))).ok()
 }
 
-/// The session's and the process's budget of unconfirmed bytes. Budgets nobody set make room for those that were.
+/// The session's and the process's budget of unconfirmed bytes. Budgets nobody set make room for those that
+/// were.
 fn budgets(
     settings: &Settings,
     text_max: usize,

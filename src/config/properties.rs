@@ -1,5 +1,5 @@
-//! Java properties text, the syntax of `websocket.conf`: comments, separators, escapes, continued lines. Reads a file
-//! as `java.util.Properties` does and keeps the line of every entry for error messages.
+//! Java properties text, the syntax of `websocket.conf`: comments, separators, escapes, continued lines.
+//! Reads a file as `java.util.Properties` does and keeps the line of every entry for error messages.
 
 use crate::base::limit::CONFIG_FILE_BYTES_MAX;
 
@@ -39,8 +39,8 @@ pub enum PropertiesError {
     },
 }
 
-/// Reads all entries in the order of the file; a key may occur more than once. The text is taken as UTF-8, and where it
-/// is not valid UTF-8 as ISO 8859-1, which is what Java takes every file for.
+/// Reads all entries in the order of the file; a key may occur more than once. The text is taken as UTF-8,
+/// and where it is not valid UTF-8 as ISO 8859-1, which is what Java takes every file for.
 pub fn parse(text: &[u8]) -> Result<Vec<Entry>, PropertiesError> {
     if text.len() > CONFIG_FILE_BYTES_MAX {
         return Err(PropertiesError::TooLarge { bytes: text.len() });

@@ -1,5 +1,6 @@
-//! From the places where settings are written to one checked value for each honoured key. A later place wins: default,
-//! file, environment, command line. Everything that is wrong is reported at once, each with where it was written.
+//! From the places where settings are written to one checked value for each honoured key. A later place wins:
+//! default, file, environment, command line. Everything that is wrong is reported at once, each with where it
+//! was written.
 
 use crate::config::keys::{self, KEYS, Key, Kind, Type};
 use crate::config::properties::{self, PropertiesError};
@@ -175,8 +176,9 @@ struct Gathering {
 }
 
 impl Gathering {
-    /// The images let a variable named like a key override it, and `PULSAR_PREFIX_key` add it; the prefix wins. Of the
-    /// plain names only those with a capital count: `cores` or `pin` may stand in an environment for other reasons.
+    /// The images let a variable named like a key override it, and `PULSAR_PREFIX_key` add it; the prefix
+    /// wins. Of the plain names only those with a capital count: `cores` or `pin` may stand in an environment
+    /// for other reasons.
     fn environment(&mut self, environment: &[(String, String)]) {
         let is_key = |name: &str| {
             keys::find(name).is_some() && name.contains(|letter: char| letter.is_ascii_uppercase())
@@ -196,7 +198,8 @@ impl Gathering {
             if keys::find(name).is_some() || name.starts_with(keys::CLIENT_PREFIX) {
                 self.take(name, value.trim(), origin);
             } else {
-                // One set of variables may configure a whole cluster: a foreign key here is no error, unlike in a file.
+                // One set of variables may configure a whole cluster: a foreign key here is no error, unlike
+                // in a file.
                 let hint = suggestion(keys::nearest(name));
                 self.settings.notes.push(format!("{origin}: unknown setting {name}, ignored{hint}"));
             }
@@ -309,7 +312,8 @@ impl Settings {
         *self.of(name).0 == Value::Flag(true)
     }
 
-    /// All honoured keys with meaning, unit, origin and value: itself a valid file, unless a secret was hidden.
+    /// All honoured keys with meaning, unit, origin and value: itself a valid file, unless a secret was
+    /// hidden.
     pub fn print(&self) -> String {
         let mut out = String::new();
         for key in KEYS {

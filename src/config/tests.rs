@@ -3,27 +3,30 @@
 use super::keys::{KEYS, Kind};
 use super::*;
 
-/// A file as operators have it: the keys of the original's own `websocket.conf`, with its values, and one broker.
+/// A file as operators have it: the keys of the original's own `websocket.conf`, with its values, and one
+/// broker.
 const OPERATORS_FILE: &str = "\
-configurationMetadataStoreUrl=\nmetadataStoreSessionTimeoutMillis=30000\nmetadataStoreCacheExpirySeconds=300\n\
-serviceUrl=\nserviceUrlTls=\nbrokerServiceUrl=pulsar://broker:6650\nbrokerServiceUrlTls=\nwebServicePort=8080\n\
-webServicePortTls=\nstatusFilePath=\nbindAddress=0.0.0.0\nwebServiceHaProxyProtocolEnabled=false\n\
-webServiceTrustXForwardedFor=false\nwebServiceLogDetailedAddresses=\nclusterName=\nwebSocketNumIoThreads=\n\
-webSocketNumServiceThreads=\nnumHttpServerThreads=\nwebSocketConnectionsPerBroker=\n\
-webSocketPulsarClientMemoryLimitInMB=0\nwebSocketSessionIdleTimeoutMillis=300000\n\
-webSocketMaxTextFrameSize=1048576\nhttpServerThreadPoolQueueSize=8192\nhttpServerAcceptQueueSize=8192\n\
-maxHttpServerConnections=2048\nmaxConcurrentHttpRequests=1024\nauthenticationEnabled=false\n\
-authenticationProviders=\nauthorizationEnabled=false\n\
+configurationMetadataStoreUrl=\nmetadataStoreSessionTimeoutMillis=30000\n\
+metadataStoreCacheExpirySeconds=300\nserviceUrl=\nserviceUrlTls=\nbrokerServiceUrl=pulsar://broker:6650\n\
+brokerServiceUrlTls=\nwebServicePort=8080\nwebServicePortTls=\nstatusFilePath=\nbindAddress=0.0.0.0\n\
+webServiceHaProxyProtocolEnabled=false\nwebServiceTrustXForwardedFor=false\n\
+webServiceLogDetailedAddresses=\nclusterName=\nwebSocketNumIoThreads=\nwebSocketNumServiceThreads=\n\
+numHttpServerThreads=\nwebSocketConnectionsPerBroker=\nwebSocketPulsarClientMemoryLimitInMB=0\n\
+webSocketSessionIdleTimeoutMillis=300000\nwebSocketMaxTextFrameSize=1048576\n\
+httpServerThreadPoolQueueSize=8192\nhttpServerAcceptQueueSize=8192\nmaxHttpServerConnections=2048\n\
+maxConcurrentHttpRequests=1024\nauthenticationEnabled=false\nauthenticationProviders=\n\
+authorizationEnabled=false\n\
 authorizationProvider=org.apache.pulsar.broker.authorization.PulsarAuthorizationProvider\n\
 authorizationAllowWildcardsMatching=false\nsuperUserRoles=\nbrokerClientTlsEnabled=false\n\
 brokerClientAuthenticationPlugin=\nbrokerClientAuthenticationParameters=\nbrokerClientTrustCertsFilePath=\n\
-tlsHostnameVerificationEnabled=true\nanonymousUserRole=\ntlsEnabled=false\ntlsAllowInsecureConnection=false\n\
-tlsCertificateFilePath=\ntlsKeyFilePath=\ntlsTrustCertsFilePath=\ntlsRequireTrustedClientCertOnConnect=false\n\
-tlsCertRefreshCheckDurationSec=300\ntlsFactoryClassName=\ntlsFactoryConfig=\nbrokerClientTlsFactoryClassName=\n\
-brokerClientTlsFactoryConfig=\ntlsProvider=\ntlsEnabledWithKeyStore=false\ntlsKeyStoreType=JKS\ntlsKeyStore=\n\
-tlsKeyStorePassword=\ntlsTrustStoreType=JKS\ntlsTrustStore=\ntlsTrustStorePassword=\nwebServiceTlsProtocols=\n\
-webServiceTlsCiphers=\nglobalZookeeperServers=\nconfigurationStoreServers=\nzooKeeperSessionTimeoutMillis=-1\n\
-zooKeeperCacheExpirySeconds=-1\ncryptoKeyReaderFactoryClassName=\n";
+tlsHostnameVerificationEnabled=true\nanonymousUserRole=\ntlsEnabled=false\n\
+tlsAllowInsecureConnection=false\ntlsCertificateFilePath=\ntlsKeyFilePath=\ntlsTrustCertsFilePath=\n\
+tlsRequireTrustedClientCertOnConnect=false\ntlsCertRefreshCheckDurationSec=300\ntlsFactoryClassName=\n\
+tlsFactoryConfig=\nbrokerClientTlsFactoryClassName=\nbrokerClientTlsFactoryConfig=\ntlsProvider=\n\
+tlsEnabledWithKeyStore=false\ntlsKeyStoreType=JKS\ntlsKeyStore=\ntlsKeyStorePassword=\n\
+tlsTrustStoreType=JKS\ntlsTrustStore=\ntlsTrustStorePassword=\nwebServiceTlsProtocols=\n\
+webServiceTlsCiphers=\nglobalZookeeperServers=\nconfigurationStoreServers=\n\
+zooKeeperSessionTimeoutMillis=-1\nzooKeeperCacheExpirySeconds=-1\ncryptoKeyReaderFactoryClassName=\n";
 
 const BROKER: &str = "brokerServiceUrl=pulsar://b\n";
 
@@ -173,7 +176,7 @@ fn wrong_values_are_named_with_place_and_mend() {
         ("a=\\u1", "w.conf: line 1: \\u must be followed by four hexadecimal digits"),
         (
             "shutdownTimeoutMillis=10",
-            "default: shutdownSpreadMillis: is longer than shutdownTimeoutMillis, so sessions would be cut off",
+            "default: shutdownSpreadMillis: is longer than shutdownTimeoutMillis: sessions would be cut off",
         ),
     ] {
         assert_eq!(complaint(line), expected, "{line}");

@@ -37,21 +37,26 @@ impl Type {
 /// Declares the constants and the list of them all, so that none can be forgotten.
 macro_rules! metrics {
     ($($constant:ident = $kind:ident $name:literal, $help:literal;)*) => {
-        $(#[doc = $help] pub const $constant: Metric = Metric { name: $name, kind: Type::$kind, help: $help };)*
+        $(
+            #[doc = $help]
+            pub const $constant: Metric = Metric { name: $name, kind: Type::$kind, help: $help };
+        )*
         /// Every metric, in the order of the page.
         pub const ALL: &[Metric] = &[$($constant),*];
     };
 }
 
 metrics! {
-    BUILD_INFO = Gauge "pulsegate_build_info", "Version and commit of the running program, as labels; always 1.";
+    BUILD_INFO = Gauge "pulsegate_build_info",
+        "Version and commit of the running program, as labels; always 1.";
     PRODUCER_SESSIONS = Gauge "pulsar_websocket_num_producer_sessions", "Open producer sessions.";
     CONSUMER_SESSIONS = Gauge "pulsar_websocket_num_consumer_sessions", "Open consumer sessions.";
     READER_SESSIONS = Gauge "pulsar_websocket_num_reader_sessions", "Open reader sessions.";
     BYTES_RECEIVED = Counter "pulsar_websocket_bytes_received", "Bytes of WebSocket frames received.";
     BYTES_SENT = Counter "pulsar_websocket_bytes_sent", "Bytes of WebSocket frames sent.";
     SESSIONS_OPENED = Counter "pulsegate_sessions_opened_total", "Sessions ever opened, by kind.";
-    UPGRADES_REFUSED = Counter "pulsegate_upgrades_refused_total", "Upgrades refused, by class of the HTTP status.";
+    UPGRADES_REFUSED = Counter "pulsegate_upgrades_refused_total",
+        "Upgrades refused, by class of the HTTP status.";
     MESSAGES_IN = Counter "pulsegate_messages_in_total", "Messages accepted from producers.";
     MESSAGES_OUT = Counter "pulsegate_messages_out_total", "Messages delivered to consumers and readers.";
     MESSAGES_PUBLISHED = Counter "pulsegate_messages_published_total", "Messages confirmed by brokers.";
@@ -59,13 +64,17 @@ metrics! {
     ACKS = Counter "pulsegate_acks_total", "Acknowledgements received from consumers.";
     PUBLISH_LATENCY = Histogram "pulsegate_publish_latency_seconds",
         "Time from a producer's message to its confirmation by the broker.";
-    PENDING_BYTES = Gauge "pulsegate_pending_bytes", "Bytes of messages that wait for a broker's confirmation.";
+    PENDING_BYTES = Gauge "pulsegate_pending_bytes",
+        "Bytes of messages that wait for a broker's confirmation.";
     PRODUCER_PAUSES = Counter "pulsegate_producer_pauses_total",
         "Times a producer session was not read from because its budget was used up.";
-    VIOLATIONS = Counter "pulsegate_protocol_violations_total", "Frames or texts of clients that broke the protocol.";
+    VIOLATIONS = Counter "pulsegate_protocol_violations_total",
+        "Frames or texts of clients that broke the protocol.";
     LINKS = Gauge "pulsegate_broker_links", "Connections to brokers, by core and state.";
-    LINKS_LOST = Counter "pulsegate_broker_links_lost_total", "Connections to brokers that were lost, by core.";
-    STALE_EVENTS = Counter "pulsegate_stale_events_total", "Events for a session or link that was gone already, by core.";
+    LINKS_LOST = Counter "pulsegate_broker_links_lost_total",
+        "Connections to brokers that were lost, by core.";
+    STALE_EVENTS = Counter "pulsegate_stale_events_total",
+        "Events for a session or link that was gone already, by core.";
     CORE_TURNS = Counter "pulsegate_core_turns_total", "Turns of the core's loop.";
     CORE_ENTERS = Counter "pulsegate_core_enters_total", "Calls of io_uring_enter, or polls.";
     CORE_COMPLETIONS = Counter "pulsegate_core_completions_total", "I/O completions.";
@@ -78,5 +87,6 @@ metrics! {
     CORE_PARKS = Counter "pulsegate_core_parks_total", "Times the core went to sleep.";
     CORE_STALE = Counter "pulsegate_core_stale_completions_total",
         "Completions for a connection that was gone already; must stay 0.";
-    CORE_STALLS = Counter "pulsegate_core_stalls_total", "Times the watchdog found the core's loop standing still.";
+    CORE_STALLS = Counter "pulsegate_core_stalls_total",
+        "Times the watchdog found the core's loop standing still.";
 }
