@@ -73,6 +73,7 @@ pub(crate) async fn drive<H: Handler>(
     let mut last_event = clock::monotonic();
     let mut last_pass = last_event;
     let mut guard = Guard { timer: None, until: last_event };
+    reactor.start(handler);
     loop {
         pulse.beats.fetch_add(1, Ordering::Relaxed);
         let deadline = reactor.next_deadline().unwrap_or(Instant::FAR).min(ending.deadline());

@@ -38,7 +38,7 @@ pub struct Full;
 /// A core's logic: told what happened, acts through [`Links`]. No futures, no I/O, no clock; never called twice at once.
 pub trait Handler {
     /// The core runs; called once, before anything else.
-    fn on_start(&mut self, io: &mut Links);
+    fn on_start(&mut self, _io: &mut Links) {}
     /// A client connected.
     fn on_accept(&mut self, io: &mut Links, key: ConnKey, peer: SocketAddr);
     /// A [`Links::connect`] ended: connected, or the errno. After an error the key is dead.

@@ -117,6 +117,13 @@ impl Reactor {
         })
     }
 
+    /// Tells the handler that its core runs.
+    pub(crate) fn start<H: Handler>(&mut self, handler: &mut H) {
+        self.links.set_clock(clock::read());
+        handler.on_start(&mut self.links);
+        self.carry_out(handler);
+    }
+
     /// Submits, waits, delivers everything that came, carries out what the handler wished. Returns how many completions.
     pub(crate) fn turn<H: Handler>(&mut self, handler: &mut H, wait: Option<Duration>) -> io::Result<usize> {
         let wait = wait.filter(|_| !self.has_work());
