@@ -25,9 +25,9 @@ const BUFFER_LENGTH: u32 = 8 * 1024;
 /// Direct descriptors beyond the connection table: sockets on their way in or out, accepted too many.
 const SPARE_SOCKETS: u32 = 64;
 /// After accepting failed for want of descriptors or memory it is tried again this much later.
-const ACCEPT_PAUSE: Duration = Duration::from_millis(50);
+pub(crate) const ACCEPT_PAUSE: Duration = Duration::from_millis(50);
 /// Letters taken in one turn: mail must not keep a core from its sockets.
-const LETTERS_PER_TURN: usize = 512;
+pub(crate) const LETTERS_PER_TURN: usize = 512;
 /// Sockets from other cores whose parcel has not come yet, or whose parcel came first.
 const ARRIVALS_MAX: usize = 64 * 1024;
 
@@ -359,12 +359,7 @@ impl Reactor {
     /// Makes submissions of all wishes. Closing calls the handler, which may wish more; each call ends a connection.
     fn carry_out<H: Handler>(&mut self, handler: &mut H) {
         self.arm();
-        for question in std::mem::take(&mut self.links.questions) {
-            if let Err(question) = self.resolver.ask(self.shard, question) {
-                let busy = format!("{}: too many look-ups are waiting", question.host);
-                self.links.answers.push((question.token, Err(busy)));
-            }
-        }
+        self.resolver.ask_all(&mut self.links);
         while let Some(key) = self.links.next_dirty() {
             while let Some(wish) = self.links.step(key) {
                 self.carry_out_wish(handler, key, wish);

@@ -21,7 +21,7 @@ pub const LINGER: Duration = Duration::from_secs(5);
 /// The drivers this machine has: the ring only where the kernel allows it.
 pub fn drivers() -> Vec<Driver> {
     match pulsegate::shard::probe() {
-        Ok(()) => vec![Driver::Ring],
+        Ok(()) => vec![Driver::Ring, Driver::Portable],
         Err(reason) => {
             eprintln!("without the ring: {reason}");
             vec![Driver::Portable]
