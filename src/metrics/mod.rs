@@ -3,7 +3,8 @@
 pub mod names;
 
 /// Upper bounds of the publish latency buckets, microseconds; one more bucket lies above. Source: API 3.6.
-pub const LATENCY_BOUNDS_MICROS: [u64; 9] = [500, 1_000, 5_000, 10_000, 20_000, 50_000, 100_000, 200_000, 1_000_000];
+pub const LATENCY_BOUNDS_MICROS: [u64; 9] =
+    [500, 1_000, 5_000, 10_000, 20_000, 50_000, 100_000, 200_000, 1_000_000];
 
 /// Counters of one core's gateway. Plain numbers: only their core writes them.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]

@@ -4,7 +4,9 @@ use crate::base::time::Instant;
 use crate::metrics::NamespaceCounters;
 use crate::session::Context;
 use crate::session::send_queue::Pending;
-use crate::wire::pulsar::proto::{CommandProducer, CommandProducerSuccess, CommandSendError, CommandSendReceipt};
+use crate::wire::pulsar::proto::{
+    CommandProducer, CommandProducerSuccess, CommandSendError, CommandSendReceipt,
+};
 use crate::wire::route::{ProducerSpec, TopicName};
 
 /// What one pending entry owes the client. (Contents are this module's.)
@@ -78,12 +80,22 @@ impl Producer {
     }
 
     /// A receipt for one of the leg's entries.
-    pub fn on_receipt(&mut self, _cx: &mut Context<'_>, _leg: usize, _receipt: &CommandSendReceipt) -> Verdict {
+    pub fn on_receipt(
+        &mut self,
+        _cx: &mut Context<'_>,
+        _leg: usize,
+        _receipt: &CommandSendReceipt,
+    ) -> Verdict {
         unimplemented!()
     }
 
     /// The broker refused an entry.
-    pub fn on_send_error(&mut self, _cx: &mut Context<'_>, _leg: usize, _error: &CommandSendError) -> Verdict {
+    pub fn on_send_error(
+        &mut self,
+        _cx: &mut Context<'_>,
+        _leg: usize,
+        _error: &CommandSendError,
+    ) -> Verdict {
         unimplemented!()
     }
 

@@ -50,7 +50,11 @@ impl Decoder {
 
     /// Takes the next event out of `input[*at..]` and moves `*at` behind what was read. `Ok(None)`: all of `input` was
     /// used up (gathered here if need be) and more bytes are needed. After an `Err` or a `Close` nothing more is read.
-    pub fn next<'a>(&'a mut self, _input: &'a mut [u8], _at: &mut usize) -> Result<Option<Event<'a>>, Violation> {
+    pub fn next<'a>(
+        &'a mut self,
+        _input: &'a mut [u8],
+        _at: &mut usize,
+    ) -> Result<Option<Event<'a>>, Violation> {
         unimplemented!()
     }
 
