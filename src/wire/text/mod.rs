@@ -8,3 +8,16 @@ pub mod reply;
 pub mod request;
 
 pub use json::{JsonError, JsonReader};
+
+use std::borrow::Cow;
+
+/// Characters of a client's text that an error message repeats.
+const CLIP_CHARACTERS: usize = 64;
+
+/// What an error message repeats of a client's text: its first 64 characters, then dots.
+pub(crate) fn clip(text: &str) -> Cow<'_, str> {
+    match text.char_indices().nth(CLIP_CHARACTERS) {
+        None => Cow::Borrowed(text),
+        Some((end, _)) => Cow::Owned(format!("{}...", &text[..end])),
+    }
+}
