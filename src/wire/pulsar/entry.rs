@@ -29,6 +29,8 @@ pub struct EntryMetadata<'a> {
     pub properties: &'a [(&'a str, &'a str)],
     /// Message key; of a batch, that of its first message.
     pub partition_key: Option<&'a str>,
+    /// Whether the key stands for bytes, as base64. The official Java client says so with every key; brokers show it.
+    pub partition_key_b64_encoded: Option<bool>,
     /// Clusters to replicate to.
     pub replicate_to: &'a [&'a str],
     /// Compression of the payload. `Some(CompressionType::None)` is the field's default and not written either.
@@ -124,6 +126,9 @@ fn put_metadata(out: &mut impl Sink, metadata: &EntryMetadata<'_>) {
     }
     if let Some(parameter) = metadata.encryption_param {
         out.put_bytes(15, parameter);
+    }
+    if let Some(encoded) = metadata.partition_key_b64_encoded {
+        out.put_varint(17, u64::from(encoded));
     }
     if let Some(time) = metadata.deliver_at {
         out.put_varint(19, time as u64);
