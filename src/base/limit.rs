@@ -3,6 +3,11 @@
 
 use std::time::Duration;
 
+// ---- Configuration
+
+/// Largest configuration file, bytes: the original's is 11 KiB, and a wrong path must not read a disk image.
+pub const CONFIG_FILE_BYTES_MAX: usize = 1 << 20;
+
 // ---- HTTP head
 
 /// Largest HTTP request head, bytes (setting `httpMaxRequestHeaderSize`). Source: the original server's default, 8 KiB.
@@ -110,6 +115,8 @@ pub const CHUNKED_MESSAGE_BYTES_MAX: usize = 64 << 20;
 
 /// Connections of one core (clients and brokers): size of the slot table.
 pub const CORE_CONNECTIONS_MAX: u32 = 65_536;
+/// Slots of a core kept for its links to brokers when the operator caps clients: one for each broker of a large cluster.
+pub const CORE_LINKS_ROOM: u32 = 256;
 /// Mail waiting for one core. Full: the sender is told and answers "busy".
 pub const MAILBOX_MAX: usize = 4096;
 /// Spare buffers a core keeps.
@@ -132,6 +139,7 @@ const _: () = assert!(
     "one session cannot take the whole budget"
 );
 const _: () = assert!(MESSAGE_SIZE_DEFAULT <= MESSAGE_SIZE_MAX, "the default is a legal announcement");
+const _: () = assert!(CORE_LINKS_ROOM < CORE_CONNECTIONS_MAX, "clients have room beside the links");
 const _: () = assert!(BACKOFF_MIN.as_millis() < BACKOFF_MAX.as_millis(), "back-off grows");
 const _: () =
     assert!(DRAIN_SPREAD.as_millis() < DRAIN_TIME_MAX.as_millis(), "draining ends before the deadline");
