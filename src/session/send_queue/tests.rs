@@ -48,7 +48,9 @@ fn sent(queue: &mut SendQueue<u32>) -> Vec<(u64, Option<u64>)> {
 
 #[test]
 fn ids_start_after_the_users_number_or_after_the_brokers() {
-    for (initial, last, first) in [(-1, -1, 0), (-1, 9, 10), (41, 9, 42), (0, -1, 1), (-5, 3, (-4_i64) as u64)] {
+    for (initial, last, first) in
+        [(-1, -1, 0), (-1, 9, 10), (41, 9, 42), (0, -1, 1), (-5, 3, (-4_i64) as u64)]
+    {
         let mut queue = attached(initial, last);
         assert_eq!(queue.next_sequence_id(), first, "{initial} {last}");
         push(&mut queue, 1, 0);
@@ -91,7 +93,10 @@ fn the_users_name_stays_the_users() {
     let mut queue = SendQueue::<()>::new(topic, Some("p".into()), -1);
     queue.set_encrypted();
     let command = queue.create_command(0, 0);
-    assert_eq!((command.producer_name.as_deref(), command.user_provided_producer_name), (Some("p"), Some(true)));
+    assert_eq!(
+        (command.producer_name.as_deref(), command.user_provided_producer_name),
+        (Some("p"), Some(true))
+    );
     assert_eq!((command.encrypted, command.topic.as_str()), (Some(true), "persistent://public/default/t"));
 }
 
