@@ -108,6 +108,9 @@ impl Portable {
         let mut events = Events::with_capacity(EVENTS_PER_TURN);
         let mesh = Arc::clone(&self.mesh);
         let pulse = mesh.pulse(self.shard);
+        self.links.set_clock(clock::read());
+        handler.on_start(&mut self.links);
+        self.carry_out(handler);
         loop {
             pulse.beats.fetch_add(1, Ordering::Relaxed);
             self.wait(&mut events, ending.deadline())?;

@@ -150,7 +150,7 @@ fn a_flood_is_not_read_from_and_loses_nothing() {
                 }
             });
             served.get_until("/metrics", |text| {
-                text.lines().any(|line| line.starts_with("pulsar_websocket_producer_pauses") && !line.ends_with(" 0"))
+                text.lines().any(|line| line.starts_with("pulsegate_producer_pauses_total") && !line.ends_with(" 0"))
             });
             broker.release_receipts();
             (0..2000).filter(|_| producer.text().contains(r#""result":"ok""#)).count()

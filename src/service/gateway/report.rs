@@ -3,7 +3,7 @@
 use super::pages::Page;
 use super::token::Token;
 use super::{Body, Gateway, Session, SessionKind};
-use crate::metrics::{self, ConsumerRow, CoreReport, NamespaceCounters, ProducerRow};
+use crate::metrics::{self, names, ConsumerRow, CoreReport, NamespaceCounters, ProducerRow};
 use crate::shard::{ConnKey, Links, Mail, ShardId};
 use crate::wire::pulsar::proto::SubscriptionType;
 use crate::wire::route::TopicName;
@@ -168,17 +168,18 @@ impl Gateway {
         let io_stats = io.stats();
         let mut report = CoreReport { shard: io.shard().0, gateway, ..Default::default() };
         report.io = vec![
-            ("turns", io_stats.turns),
-            ("enters", io_stats.enters),
-            ("completions", io_stats.completions),
-            ("accepted", io_stats.accepted),
-            ("open", io_stats.open),
-            ("bytes_in", io_stats.bytes_in),
-            ("bytes_out", io_stats.bytes_out),
-            ("starved", io_stats.starved),
-            ("parks", io_stats.parks),
-            ("stale", io_stats.stale),
-            ("stalls", io_stats.stalls),
+            (names::CORE_TURNS, io_stats.turns),
+            (names::CORE_ENTERS, io_stats.enters),
+            (names::CORE_COMPLETIONS, io_stats.completions),
+            (names::CORE_ACCEPTED, io_stats.accepted),
+            (names::CORE_CLOSED, io_stats.closed),
+            (names::CORE_OPEN, io_stats.open),
+            (names::CORE_BYTES_IN, io_stats.bytes_in),
+            (names::CORE_BYTES_OUT, io_stats.bytes_out),
+            (names::CORE_STARVED, io_stats.starved),
+            (names::CORE_PARKS, io_stats.parks),
+            (names::CORE_STALE, io_stats.stale),
+            (names::CORE_STALLS, io_stats.stalls),
         ];
         if rows {
             self.rows(&mut report);
