@@ -11,17 +11,17 @@ use std::time::{Duration, Instant};
 
 /// One stored entry: from the `0x0e01` magic on.
 #[derive(Clone, Debug, PartialEq)]
-pub struct Entry {
-    pub bytes: Vec<u8>,
-    pub messages: u32,
-    pub sequence_id: u64,
+pub(crate) struct Entry {
+    pub(crate) bytes: Vec<u8>,
+    pub(crate) messages: u32,
+    pub(crate) sequence_id: u64,
 }
 
 #[derive(Default)]
-pub struct Topic {
-    pub entries: Vec<Entry>,
-    pub acked: BTreeSet<u64>,
-    pub partitions: u32,
+pub(crate) struct Topic {
+    pub(crate) entries: Vec<Entry>,
+    pub(crate) acked: BTreeSet<u64>,
+    pub(crate) partitions: u32,
 }
 
 struct Consumer {
@@ -33,31 +33,31 @@ struct Consumer {
 }
 
 #[derive(Default)]
-pub struct State {
-    pub topics: BTreeMap<String, Topic>,
+pub(crate) struct State {
+    pub(crate) topics: BTreeMap<String, Topic>,
     consumers: Vec<Consumer>,
     links: BTreeMap<usize, TcpStream>,
     producers: BTreeMap<(usize, u64), String>,
     /// Receipts held back, in order: link and frame.
     held: Vec<(usize, Vec<u8>)>,
-    pub hold_receipts: bool,
+    pub(crate) hold_receipts: bool,
     /// Error answered to the next PRODUCER or SUBSCRIBE.
-    pub refuse_next: Option<(p::ServerError, String)>,
+    pub(crate) refuse_next: Option<(p::ServerError, String)>,
     /// Never answers PRODUCER and SUBSCRIBE.
-    pub mute_creation: bool,
-    pub commands: Vec<String>,
+    pub(crate) mute_creation: bool,
+    pub(crate) commands: Vec<String>,
     next_link: usize,
     next_name: u64,
 }
 
 /// The broker; dropping it ends its links.
-pub struct Broker {
-    pub address: SocketAddr,
+pub(crate) struct Broker {
+    pub(crate) address: SocketAddr,
     state: Arc<(Mutex<State>, Condvar)>,
 }
 
 impl Broker {
-    pub fn start() -> Broker {
+    pub(crate) fn start() -> Broker {
         let listener = TcpListener::bind("127.0.0.1:0").unwrap();
         let address = listener.local_addr().unwrap();
         let state = Arc::new((Mutex::new(State::default()), Condvar::new()));
@@ -81,12 +81,12 @@ impl Broker {
     }
 
     /// The state, to look at or to change.
-    pub fn state(&self) -> MutexGuard<'_, State> {
+    pub(crate) fn state(&self) -> MutexGuard<'_, State> {
         self.state.0.lock().unwrap()
     }
 
     /// Waits until `check` holds, at most ten seconds.
-    pub fn wait_until(&self, what: &str, mut check: impl FnMut(&State) -> bool) {
+    pub(crate) fn wait_until(&self, what: &str, mut check: impl FnMut(&State) -> bool) {
         let deadline = Instant::now() + Duration::from_secs(10);
         let mut state = self.state.0.lock().unwrap();
         while !check(&state) {
@@ -97,7 +97,7 @@ impl Broker {
     }
 
     /// Sends the receipts that were held back, and holds no more.
-    pub fn release_receipts(&self) {
+    pub(crate) fn release_receipts(&self) {
         let mut state = self.state();
         state.hold_receipts = false;
         for (link, frame) in std::mem::take(&mut state.held) {
@@ -106,7 +106,7 @@ impl Broker {
     }
 
     /// Ends every link, as a restart does. What was stored stays; held receipts are lost.
-    pub fn drop_links(&self) {
+    pub(crate) fn drop_links(&self) {
         let mut state = self.state();
         state.held.clear();
         for (_, stream) in std::mem::take(&mut state.links) {
@@ -137,7 +137,7 @@ impl State {
     }
 
     /// Payload bytes of every entry of a topic, unbatched and uncompressed ones.
-    pub fn bodies(&self, topic: &str) -> Vec<Vec<u8>> {
+    pub(crate) fn bodies(&self, topic: &str) -> Vec<Vec<u8>> {
         let entries = self.topics.get(topic).map(|topic| topic.entries.as_slice()).unwrap_or_default();
         entries.iter().map(|entry| frame::payload(&entry.bytes).unwrap().body.to_vec()).collect()
     }
@@ -293,7 +293,7 @@ impl State {
         }
     }
 
-    pub fn attached(&self) -> (usize, usize) {
+    pub(crate) fn attached(&self) -> (usize, usize) {
         (self.producers.len(), self.consumers.len())
     }
 }

@@ -1,7 +1,7 @@
 //! What clients see.
 
 use crate::broker::Broker;
-use crate::gateway::{Served, TOPIC, config, read_answer};
+use crate::gateway::{Served, Socket, TOPIC, config, read_answer};
 use pulsegate::shard::run::Driver;
 use pulsegate::wire::pulsar::proto::ServerError;
 use std::io::{Read, Write};
@@ -137,7 +137,7 @@ fn a_flood_is_not_read_from_and_loses_nothing() {
         let mut producer = served.producer("");
         let payload = "QUFB".repeat(4096);
         let flood = std::thread::scope(|scope| {
-            let socket = producer.socket.get_ref().try_clone().unwrap();
+            let socket = Socket(producer.socket.get_ref().0.try_clone().unwrap());
             let mut writer = tungstenite::WebSocket::from_raw_socket(
                 socket,
                 tungstenite::protocol::Role::Client,

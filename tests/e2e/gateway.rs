@@ -5,22 +5,51 @@ use pulsegate::base::limit;
 use pulsegate::config::{GatewayConfig, ServiceUrl};
 use pulsegate::service::gateway::Gateway;
 use pulsegate::shard::run::{Driver, RunConfig, Running, run};
-use std::io::{Read, Write};
+use std::io::{self, Read, Write};
 use std::net::{SocketAddr, TcpStream};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 use tungstenite::protocol::frame::coding::CloseCode;
 use tungstenite::{Message, WebSocket};
 
+/// A client's socket. The kernel may interrupt a wait with a time limit when another thread of this process ends a ring.
+pub(crate) struct Socket(pub(crate) TcpStream);
+
+impl Read for Socket {
+    fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
+        loop {
+            match self.0.read(buffer) {
+                Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+                other => return other,
+            }
+        }
+    }
+}
+
+impl Write for Socket {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        loop {
+            match self.0.write(bytes) {
+                Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+                other => return other,
+            }
+        }
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        self.0.flush()
+    }
+}
+
 /// A gateway in front of `broker`; stopped when dropped.
-pub struct Served {
-    pub address: SocketAddr,
+pub(crate) struct Served {
+    pub(crate) address: SocketAddr,
     running: Option<Running>,
 }
 
-pub const TOPIC: &str = "persistent://public/default/t";
+pub(crate) const TOPIC: &str = "persistent://public/default/t";
 
-pub fn config(broker: &Broker) -> GatewayConfig {
+pub(crate) fn config(broker: &Broker) -> GatewayConfig {
     GatewayConfig {
         service: ServiceUrl::Binary(vec![("127.0.0.1".to_owned(), broker.address.port())]),
         text_max: limit::TEXT_MESSAGE_MAX,
@@ -36,7 +65,7 @@ pub fn config(broker: &Broker) -> GatewayConfig {
 }
 
 impl Served {
-    pub fn start(config: GatewayConfig, driver: Driver, cores: usize) -> Served {
+    pub(crate) fn start(config: GatewayConfig, driver: Driver, cores: usize) -> Served {
         let run_config = RunConfig {
             cores: vec![0; cores],
             pin: false,
@@ -52,19 +81,19 @@ impl Served {
     }
 
     /// Stops as SIGTERM does.
-    pub fn stop(&self) {
+    pub(crate) fn stop(&self) {
         self.running.as_ref().unwrap().stop();
     }
 
-    pub fn connect(&self) -> TcpStream {
+    pub(crate) fn connect(&self) -> Socket {
         let stream = TcpStream::connect(self.address).unwrap();
         stream.set_read_timeout(Some(Duration::from_secs(10))).unwrap();
         stream.set_nodelay(true).unwrap();
-        stream
+        Socket(stream)
     }
 
     /// Opens a session; `Err` is the status and the body of the refusal.
-    pub fn open(&self, path: &str) -> Result<Client, (u16, String)> {
+    pub(crate) fn open(&self, path: &str) -> Result<Client, (u16, String)> {
         let url = format!("ws://{}{path}", self.address);
         match tungstenite::client(url, self.connect()) {
             Ok((socket, _)) => Ok(Client { socket }),
@@ -76,27 +105,27 @@ impl Served {
         }
     }
 
-    pub fn producer(&self, query: &str) -> Client {
+    pub(crate) fn producer(&self, query: &str) -> Client {
         self.open(&format!("/ws/v2/producer/persistent/public/default/t?{query}")).unwrap()
     }
 
-    pub fn consumer(&self, query: &str) -> Client {
+    pub(crate) fn consumer(&self, query: &str) -> Client {
         self.open(&format!("/ws/v2/consumer/persistent/public/default/t/s?{query}")).unwrap()
     }
 
     /// One HTTP request as written; the whole answer.
-    pub fn http(&self, request: &str) -> String {
+    pub(crate) fn http(&self, request: &str) -> String {
         let mut stream = self.connect();
         stream.write_all(request.as_bytes()).unwrap();
         read_answer(&mut stream)
     }
 
-    pub fn get(&self, path: &str) -> String {
+    pub(crate) fn get(&self, path: &str) -> String {
         self.http(&format!("GET {path} HTTP/1.1\r\nHost: x\r\n\r\n"))
     }
 
     /// Asks a page until its answer satisfies `check`, at most ten seconds.
-    pub fn get_until(&self, path: &str, check: impl Fn(&str) -> bool) -> String {
+    pub(crate) fn get_until(&self, path: &str, check: impl Fn(&str) -> bool) -> String {
         let deadline = Instant::now() + Duration::from_secs(10);
         loop {
             let answer = self.get(path);
@@ -110,7 +139,7 @@ impl Served {
 }
 
 /// A whole HTTP answer with a Content-Length.
-pub fn read_answer(stream: &mut TcpStream) -> String {
+pub(crate) fn read_answer(stream: &mut Socket) -> String {
     let mut answer = Vec::new();
     let mut chunk = [0; 4096];
     loop {
@@ -139,17 +168,17 @@ impl Drop for Served {
 }
 
 /// A WebSocket session.
-pub struct Client {
-    pub socket: WebSocket<TcpStream>,
+pub(crate) struct Client {
+    pub(crate) socket: WebSocket<Socket>,
 }
 
 impl Client {
-    pub fn send(&mut self, text: &str) {
+    pub(crate) fn send(&mut self, text: &str) {
         self.socket.send(Message::text(text)).unwrap();
     }
 
     /// The next text; control frames are answered on the way.
-    pub fn text(&mut self) -> String {
+    pub(crate) fn text(&mut self) -> String {
         loop {
             match self.socket.read().unwrap() {
                 Message::Text(text) => return text.to_string(),
@@ -159,12 +188,12 @@ impl Client {
         }
     }
 
-    pub fn json(&mut self) -> serde_json::Value {
+    pub(crate) fn json(&mut self) -> serde_json::Value {
         serde_json::from_str(&self.text()).unwrap()
     }
 
     /// Waits for the server's close frame.
-    pub fn closed(&mut self) -> (CloseCode, String) {
+    pub(crate) fn closed(&mut self) -> (CloseCode, String) {
         loop {
             match self.socket.read() {
                 Ok(Message::Close(Some(close))) => return (close.code, close.reason.to_string()),

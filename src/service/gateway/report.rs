@@ -168,18 +168,18 @@ impl Gateway {
         let io_stats = io.stats();
         let mut report = CoreReport { shard: io.shard().0, gateway, ..Default::default() };
         report.io = vec![
-            (names::CORE_TURNS, io_stats.turns),
-            (names::CORE_ENTERS, io_stats.enters),
-            (names::CORE_COMPLETIONS, io_stats.completions),
-            (names::CORE_ACCEPTED, io_stats.accepted),
-            (names::CORE_CLOSED, io_stats.closed),
-            (names::CORE_OPEN, io_stats.open),
-            (names::CORE_BYTES_IN, io_stats.bytes_in),
-            (names::CORE_BYTES_OUT, io_stats.bytes_out),
-            (names::CORE_STARVED, io_stats.starved),
-            (names::CORE_PARKS, io_stats.parks),
-            (names::CORE_STALE, io_stats.stale),
-            (names::CORE_STALLS, io_stats.stalls),
+            (names::CORE_TURNS.name, io_stats.turns),
+            (names::CORE_ENTERS.name, io_stats.enters),
+            (names::CORE_COMPLETIONS.name, io_stats.completions),
+            (names::CORE_ACCEPTED.name, io_stats.accepted),
+            (names::CORE_CLOSED.name, io_stats.closed),
+            (names::CORE_OPEN.name, io_stats.open),
+            (names::CORE_BYTES_IN.name, io_stats.bytes_in),
+            (names::CORE_BYTES_OUT.name, io_stats.bytes_out),
+            (names::CORE_STARVED.name, io_stats.starved),
+            (names::CORE_PARKS.name, io_stats.parks),
+            (names::CORE_STALE.name, io_stats.stale),
+            (names::CORE_STALLS.name, io_stats.stalls),
         ];
         if rows {
             self.rows(&mut report);
