@@ -127,3 +127,6 @@ impl<'a> Iterator for Messages<'a> {
         Some(message)
     }
 }
+
+#[cfg(test)]
+mod tests;

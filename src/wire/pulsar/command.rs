@@ -151,3 +151,6 @@ impl Command {
             .map_err(|error| CommandError::new(bytes, format!("message of type {number}: {error}")))
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -140,3 +140,6 @@ fn put_encryption_key(out: &mut impl Sink, key: &EncryptionKey) {
         out.put_pair(3, name, value);
     }
 }
+
+#[cfg(test)]
+mod tests;

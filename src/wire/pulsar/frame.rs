@@ -194,3 +194,6 @@ pub fn put_send(
 
 /// Longest SEND frame before its entry: two sizes, the envelope, three 64-bit numbers and one of 32 bits.
 const SEND_HEAD_MAX: usize = 2 * SIZE + 4 + 3 * (1 + VARINT_MAX) + (1 + 5);
+
+#[cfg(test)]
+mod tests;

@@ -145,3 +145,6 @@ const BYTES_MAX: usize = 2 * (1 + VARINT_MAX) + 3 * (1 + 5) + 2 + FIRST_CHUNK_MA
 /// would not write (an explicit -1, an ack set) stay there too.
 const TEXT_MAX: usize = 128;
 const _: () = assert!(BYTES_MAX.div_ceil(3) * 4 <= TEXT_MAX, "ids of our own are read without allocation");
+
+#[cfg(test)]
+mod tests;

@@ -275,3 +275,6 @@ impl<'a> Iterator for Properties<'a> {
         read_pair(&field).ok()
     }
 }
+
+#[cfg(test)]
+mod tests;
