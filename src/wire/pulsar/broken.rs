@@ -24,8 +24,8 @@ impl Drop for Report<'_> {
     }
 }
 
-/// Calls `check` with every prefix of the valid inputs, with something behind them, with seeded changes of them, and
-/// with random bytes. `check` asserts what holds for any input.
+/// Calls `check` with every prefix of the valid inputs, with something behind them, with seeded changes of
+/// them, and with random bytes. `check` asserts what holds for any input.
 pub(super) fn inputs(seed: u64, valid: &[&[u8]], mut check: impl FnMut(&[u8])) {
     let mut run = |kind, input: &[u8]| {
         let _report = Report { seed, kind, input };

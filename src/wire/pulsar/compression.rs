@@ -28,16 +28,17 @@ pub enum CompressionError {
     Unknown(i32),
 }
 
-/// ZSTD level: the fastest of the regular ones. A gateway pays for every byte on its way, disks are the broker's.
+/// ZSTD level: the fastest of the regular ones. A gateway pays for every byte on its way, disks are the
+/// broker's.
 const ZSTD_LEVEL: i32 = 1;
-/// Room for a ZLIB stream beyond its input, bytes: header, checksum, block heads; what incompressible data adds to that
-/// takes another turn.
+/// Room for a ZLIB stream beyond its input, bytes: header, checksum, block heads; what incompressible data
+/// adds to that takes another turn.
 const ZLIB_ROOM: usize = 64;
 /// Why no compressor can fail here.
 const BOUND_HOLDS: &str = "the output has the size the format guarantees to be enough";
 
-/// Appends `input` compressed to `out`. Speed goes before ratio: ZLIB runs at its fastest level, ZSTD at level 1; LZ4
-/// blocks and Snappy have no levels.
+/// Appends `input` compressed to `out`. Speed goes before ratio: ZLIB runs at its fastest level, ZSTD at
+/// level 1; LZ4 blocks and Snappy have no levels.
 pub fn compress(codec: CompressionType, input: &[u8], out: &mut Vec<u8>) {
     match codec {
         CompressionType::None => out.extend_from_slice(input),
@@ -76,9 +77,9 @@ fn compress_zlib(input: &[u8], out: &mut Vec<u8>) {
     }
 }
 
-/// Appends `input` decompressed to `out`: exactly `size` bytes, or an error with `out` as it was before. `size` is
-/// checked against `size_max` before a byte is reserved. Without compression (number 0) `size` is not looked at: many
-/// producers leave it out then, and the input is the output.
+/// Appends `input` decompressed to `out`: exactly `size` bytes, or an error with `out` as it was before.
+/// `size` is checked against `size_max` before a byte is reserved. Without compression (number 0) `size` is
+/// not looked at: many producers leave it out then, and the input is the output.
 pub fn decompress(
     codec: i32,
     input: &[u8],

@@ -32,8 +32,8 @@ const SIGN_MASK: u32 = 0x7fff_ffff;
 mod tests {
     use super::*;
 
-    /// The other vectors are among the golden bytes; these are tails of one to three bytes, and a hash whose sign bit
-    /// was set.
+    /// The other vectors are among the golden bytes; these are tails of one to three bytes, and a hash whose
+    /// sign bit was set.
     #[test]
     fn tails_and_signs() {
         assert_eq!(java_string("polygenelubricants"), 0, "-2147483648 without its sign");

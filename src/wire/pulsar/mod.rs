@@ -1,4 +1,5 @@
-//! The Pulsar binary protocol, both directions: frames, commands, metadata, batches, compression, message ids.
+//! The Pulsar binary protocol, both directions: frames, commands, metadata, batches, compression, message
+//! ids.
 
 pub mod batch;
 #[cfg(test)]
