@@ -1,4 +1,5 @@
 //! Start and stop: who may listen, what a stop waits for.
+#![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
 
 mod shard_common;
 

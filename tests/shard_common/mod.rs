@@ -1,6 +1,11 @@
 //! What the tests of the cores share: an echo with back-pressure that tells the test what it sees, and streams of bytes
 //! that show loss, order and cross-talk.
-#![allow(dead_code, unreachable_pub, reason = "each test uses its part")]
+#![allow(
+    dead_code,
+    unreachable_pub,
+    clippy::unwrap_used,
+    reason = "each test uses its part, and fails by panicking"
+)]
 
 use pulsegate::base::time::Instant;
 use pulsegate::shard::links::{Closed, ConnKey, Handler, IoStats, Links};
