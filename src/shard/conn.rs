@@ -10,6 +10,7 @@
 //! Invariant: a connection is closed or moved only when nothing of it is under way ([`Conn::is_still`]), so no
 //! completion can arrive for a key that is dead.
 
+use crate::base::time::Instant;
 use crate::shard::links::Closed;
 use crate::shard::mesh::ShardId;
 use std::net::SocketAddr;
@@ -84,6 +85,8 @@ pub(crate) struct Conn {
     /// Is in the list of connections to look at.
     pub(crate) dirty: bool,
     pub(crate) why: Closed,
+    /// When a connect or a lingering close is given up.
+    pub(crate) until: Instant,
     pub(crate) peer: SocketAddr,
     pub(crate) local: Option<SocketAddr>,
     /// Being filled by the owner.
@@ -110,6 +113,7 @@ impl Conn {
             cancelled: false,
             dirty: false,
             why: Closed::Local,
+            until: Instant::FAR,
             peer,
             local: None,
             out: Vec::new(),

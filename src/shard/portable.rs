@@ -64,7 +64,7 @@ pub(crate) struct Portable {
     ready: VecDeque<u32>,
     /// Connects that failed at once: told in the next turn, never within the call.
     failed: Vec<(ConnKey, i32)>,
-    parcels: VecDeque<(ShardId, Parcel)>,
+    parcels: VecDeque<(ShardId, Box<Parcel>)>,
     scratch: Vec<u8>,
 }
 
@@ -292,15 +292,14 @@ impl Portable {
                     }
                 }
                 Err(error) if error.kind() == io::ErrorKind::WouldBlock => return self.clients_wait = false,
-                Err(error) => match error.raw_os_error() {
-                    Some(libc::EMFILE | libc::ENFILE | libc::ENOBUFS | libc::ENOMEM) => {
-                        log::warn!("core {}: cannot accept, {error}", self.shard.0);
-                        self.accept_after = self.links.clock.now + ACCEPT_PAUSE;
-                        return;
-                    }
-                    // That client is gone already.
-                    _ => {}
-                },
+                Err(error) if sys::is_shortage(&error) => {
+                    log::warn!("core {}: cannot accept, {error}", self.shard.0);
+                    self.accept_after = self.links.clock.now + ACCEPT_PAUSE;
+                    return;
+                }
+                Err(error) => {
+                    log::debug!("core {}: a client was gone before it was accepted: {error}", self.shard.0)
+                }
             }
         }
     }
@@ -340,10 +339,10 @@ impl Portable {
     }
 
     fn forget(&mut self, number: u32, reset: bool) {
-        if let Some(stream) = self.release(number).filter(|_| reset) {
-            if let Err(error) = sys::set_reset_on_close(stream.as_fd()) {
-                log::debug!("core {}: closed without a reset: {error}", self.shard.0);
-            }
+        if let Some(stream) = self.release(number).filter(|_| reset)
+            && let Err(error) = sys::set_reset_on_close(stream.as_fd())
+        {
+            log::debug!("core {}: closed without a reset: {error}", self.shard.0);
         }
     }
 
@@ -358,7 +357,7 @@ impl Portable {
         self.mesh.heard_bell(self.shard);
         for _ in 0..LETTERS_PER_TURN {
             match self.mailbox.try_recv() {
-                Ok(Letter::Parcel(parcel)) => self.take_parcel(handler, parcel),
+                Ok(Letter::Parcel(parcel)) => self.take_parcel(handler, *parcel),
                 Ok(letter) => self.links.letter(handler, letter),
                 Err(_) => return,
             }
@@ -375,7 +374,7 @@ impl Portable {
         }
     }
 
-    fn send_parcel(&mut self, to: ShardId, parcel: Parcel) {
+    fn send_parcel(&mut self, to: ShardId, parcel: Box<Parcel>) {
         if let Err(Letter::Parcel(parcel)) = self.mesh.post(to, Letter::Parcel(parcel)) {
             self.parcels.push_back((to, parcel));
         }
@@ -473,7 +472,7 @@ impl Portable {
         if leave.to == self.shard {
             self.take_parcel(handler, parcel);
         } else {
-            self.send_parcel(leave.to, parcel);
+            self.send_parcel(leave.to, Box::new(parcel));
         }
     }
 }

@@ -8,6 +8,7 @@ use crate::shard::links::{ConnKey, Handler, Links};
 use crate::shard::mesh::{Handed, Letter, Mesh, Parcel, ShardId};
 use crate::shard::resolver::Resolver;
 use crate::shard::ring::{Event, Family, Op, Ring, TICKET_MASK};
+use crate::shard::sys;
 use socket2::Socket;
 use std::collections::{BTreeMap, VecDeque};
 use std::io;
@@ -59,7 +60,7 @@ enum Accepting {
 
 enum Arrival {
     Socket(u32),
-    Parcel(Parcel),
+    Parcel(Box<Parcel>),
 }
 
 /// The driver of one core.
@@ -80,9 +81,9 @@ pub(crate) struct Reactor {
     arrivals: BTreeMap<u64, Arrival>,
     tickets: u64,
     /// Tickets and destinations of hand-overs under way.
-    handovers: BTreeMap<ConnKey, (ShardId, Parcel)>,
+    handovers: BTreeMap<ConnKey, (ShardId, Box<Parcel>)>,
     /// Parcels that met a full mailbox.
-    parcels: VecDeque<(ShardId, Parcel)>,
+    parcels: VecDeque<(ShardId, Box<Parcel>)>,
     events: Vec<Event>,
 }
 
@@ -240,20 +241,15 @@ impl Reactor {
             }
         }
         if !event.more() {
-            let out_of = [libc::ENFILE, libc::EMFILE, libc::ENOBUFS, libc::ENOMEM];
-            self.accepting = match -event.result {
-                errno if out_of.contains(&errno) => {
-                    // The table of direct descriptors full is no news: clients wait in the kernel's queue.
-                    if self.links.may_accept() {
-                        log::warn!(
-                            "core {}: cannot accept, {}",
-                            self.shard.0,
-                            io::Error::from_raw_os_error(errno)
-                        );
-                    }
-                    Accepting::Pause(self.links.clock.now + ACCEPT_PAUSE)
+            let error = io::Error::from_raw_os_error(-event.result);
+            self.accepting = if sys::is_shortage(&error) {
+                // The table of direct descriptors full is no news: clients wait in the kernel's queue.
+                if self.links.may_accept() {
+                    log::warn!("core {}: cannot accept, {error}", self.shard.0);
                 }
-                _ => Accepting::Wanted,
+                Accepting::Pause(self.links.clock.now + ACCEPT_PAUSE)
+            } else {
+                Accepting::Wanted
             };
         }
     }
@@ -293,10 +289,9 @@ impl Reactor {
             (0, Some(socket)) => Ok((socket, None)),
             (errno, _) => Err(-errno),
         };
-        if !self.links.connected(handler, key, result) {
-            if let Some(socket) = socket {
-                self.ring.close(socket, false);
-            }
+        let wanted = self.links.connected(handler, key, result);
+        if let Some(socket) = socket.filter(|_| !wanted) {
+            self.ring.close(socket, false);
         }
     }
 
@@ -331,7 +326,7 @@ impl Reactor {
         }
     }
 
-    fn send_parcel(&mut self, to: ShardId, parcel: Parcel) {
+    fn send_parcel(&mut self, to: ShardId, parcel: Box<Parcel>) {
         if let Err(Letter::Parcel(parcel)) = self.mesh.post(to, Letter::Parcel(parcel)) {
             self.parcels.push_back((to, parcel));
         }
@@ -345,11 +340,10 @@ impl Reactor {
         for _ in 0..LETTERS_PER_TURN {
             let Ok(letter) = self.mailbox.try_recv() else { return };
             match letter {
-                Letter::Parcel(Parcel { socket: Handed::Ticket(ticket), .. }) => {
-                    let Letter::Parcel(parcel) = letter else { return };
-                    self.arrived(handler, ticket, Arrival::Parcel(parcel));
-                }
-                Letter::Parcel(_) => debug_assert!(false, "rings hand over by ticket"),
+                Letter::Parcel(parcel) => match parcel.socket {
+                    Handed::Ticket(ticket) => self.arrived(handler, ticket, Arrival::Parcel(parcel)),
+                    Handed::Stream(_) => debug_assert!(false, "rings hand over by ticket"),
+                },
                 other => self.links.letter(handler, other),
             }
         }
@@ -445,8 +439,12 @@ impl Reactor {
             return;
         };
         self.tickets = (self.tickets + 1) & TICKET_MASK;
-        let parcel =
-            Parcel { from: self.shard, socket: Handed::Ticket(self.tickets), peer, head: leave.head };
+        let parcel = Box::new(Parcel {
+            from: self.shard,
+            socket: Handed::Ticket(self.tickets),
+            peer,
+            head: leave.head,
+        });
         self.ring.hand_over(key, socket, ring, self.tickets);
         self.handovers.insert(key, (leave.to, parcel));
     }

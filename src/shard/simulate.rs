@@ -94,10 +94,9 @@ impl Links {
             }
             Wish::Close { .. } => self.closed(handler, key),
             Wish::Move => {
-                if let (Some(leave), Some(peer)) = (self.leaving(key), self.peer(key)) {
-                    if let Post::Kept(kept) = &mut self.post {
-                        kept.push((leave.to, Mail::Adopt { key, peer, head: leave.head }));
-                    }
+                let (leave, peer) = (self.leaving(key), self.peer(key));
+                if let (Some(leave), Some(peer), Post::Kept(kept)) = (leave, peer, &mut self.post) {
+                    kept.push((leave.to, Mail::Adopt { key, peer, head: leave.head }));
                 }
                 self.moved(handler, key, Ok(()));
             }
@@ -111,10 +110,8 @@ impl Links {
         let (wire_length, sending) = (conn.wire_length - conn.sent, conn.sending);
         taken.extend_from_slice(&conn.wire[conn.sent..]);
         taken.append(&mut conn.out);
-        if sending {
-            if let Some((wire, _)) = self.take_wire(key) {
-                self.sent(handler, key, wire, Ok(wire_length));
-            }
+        if sending && let Some((wire, _)) = self.take_wire(key) {
+            self.sent(handler, key, wire, Ok(wire_length));
         }
         taken
     }
