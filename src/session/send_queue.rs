@@ -6,7 +6,7 @@
 //! Invariants, checked after every mutation: sequence ids strictly grow; entries before `unsent` were written
 //! to the link we are attached to; detached means nothing was written.
 
-use crate::base::limit::MESSAGE_SIZE_DEFAULT;
+use crate::base::limit::{MESSAGE_SIZE_DEFAULT, SEND_QUEUE_SPARE_MAX};
 use crate::base::time::Instant;
 use crate::wire::pulsar::proto::{
     CommandProducer, CommandProducerSuccess, CommandSendReceipt, ProducerAccessMode,
@@ -275,6 +275,9 @@ impl<T> SendQueue<T> {
         self.written -= usize::from(index < self.written);
         self.messages -= pending.messages as usize;
         self.bytes -= pending.entry.len();
+        if self.pending.is_empty() && self.pending.capacity() > 2 * SEND_QUEUE_SPARE_MAX {
+            self.pending.shrink_to(SEND_QUEUE_SPARE_MAX);
+        }
         self.check();
         Some(pending)
     }

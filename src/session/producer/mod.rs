@@ -23,6 +23,7 @@ use crate::wire::pulsar::proto::{
     CommandProducer, CommandProducerSuccess, CommandSendError, CommandSendReceipt, ServerError,
 };
 use crate::wire::route::{ProducerSpec, TopicName};
+use crate::wire::text::base64;
 use crate::wire::text::reply::{self, SendErrorCode};
 
 /// What the owner of the link must do after an event.
@@ -163,7 +164,7 @@ impl Producer {
             Some(text) => {
                 // The original decodes the payload before it meets the obstacle.
                 let mut scratch = turn.pool.take();
-                let result = crate::wire::text::base64::decode(message.payload.as_bytes(), &mut scratch);
+                let result = base64::decode(message.payload.as_bytes(), &mut scratch);
                 turn.pool.give(scratch);
                 result.map(|()| turn.fail(&text, context))
             }
