@@ -25,7 +25,12 @@ pub fn put_answer(out: &mut Vec<u8>, answer: &Answer<'_>) {
         write!(out, "HTTP/1.1 {} {}\r\n", answer.status, reason_phrase(answer.status))?;
         // A 204 has no content: RFC 9110 section 8.6 forbids it a length.
         if answer.status != 204 {
-            write!(out, "Content-Type: {}\r\nContent-Length: {}\r\n", answer.content_type, answer.body.len())?;
+            write!(
+                out,
+                "Content-Type: {}\r\nContent-Length: {}\r\n",
+                answer.content_type,
+                answer.body.len()
+            )?;
         }
         for line in answer.headers {
             write!(out, "{line}\r\n")?;
@@ -41,7 +46,8 @@ pub fn put_answer(out: &mut Vec<u8>, answer: &Answer<'_>) {
     }
 }
 
-/// The phrase registered for a status; empty for one that this server never sends (RFC 9112 section 4 allows it).
+/// The phrase registered for a status; empty for one that this server never sends (RFC 9112 section 4 allows
+/// it).
 fn reason_phrase(status: u16) -> &'static str {
     match status {
         200 => "OK",
@@ -72,3 +78,6 @@ fn reason_phrase(status: u16) -> &'static str {
         _ => "",
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -1,5 +1,5 @@
-//! Request heads, borrowed from the receive buffer. What is ambiguous is refused, not repaired: two servers that read
-//! one head differently can be played against each other.
+//! Request heads, borrowed from the receive buffer. What is ambiguous is refused, not repaired: two servers
+//! that read one head differently can be played against each other.
 
 use crate::base::limit::HTTP_HEADERS_MAX;
 

@@ -27,8 +27,8 @@ pub enum Upgrade<'a> {
     },
 }
 
-/// Checks the handshake headers (RFC 6455 section 4.2.1; API 1.1). A request with another method than GET is not an
-/// upgrade, whatever its headers say. `Host` was checked with the head.
+/// Checks the handshake headers (RFC 6455 section 4.2.1; API 1.1). A request with another method than GET is
+/// not an upgrade, whatever its headers say. `Host` was checked with the head.
 pub fn upgrade<'a>(head: &Head<'a>) -> Upgrade<'a> {
     if head.method != "GET" || !head.has_token("upgrade", "websocket") {
         return Upgrade::No;
@@ -58,7 +58,8 @@ pub fn upgrade<'a>(head: &Head<'a>) -> Upgrade<'a> {
     Upgrade::Yes { key, extensions: lines.join(", ") }
 }
 
-/// 16 bytes in base64. The spare bits of the last digit may be anything: some clients draw the digits at random.
+/// 16 bytes in base64. The spare bits of the last digit may be anything: some clients draw the digits at
+/// random.
 fn is_key(key: &str) -> bool {
     let digit = |byte: u8| byte.is_ascii_alphanumeric() || byte == b'+' || byte == b'/';
     key.len() == 24 && key.strip_suffix("==").is_some_and(|digits| digits.bytes().all(digit))

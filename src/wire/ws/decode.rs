@@ -1,9 +1,9 @@
-//! Client frames to messages. Whole frames are parsed, unmasked and checked in the receive buffer; only a frame that is
-//! cut off at its end, a fragmented or a deflated message is gathered in a buffer of its own.
+//! Client frames to messages. Whole frames are parsed, unmasked and checked in the receive buffer; only a
+//! frame that is cut off at its end, a fragmented or a deflated message is gathered in a buffer of its own.
 //!
-//! One call of [`Decoder::next`] reads frames until an event is complete. What is under way between calls is a header
-//! cut off (`stash`), a frame whose payload is not all here (`frame`) and a message that frames still belong to
-//! (`message`); a control frame may come between the frames of a message, never inside one.
+//! One call of [`Decoder::next`] reads frames until an event is complete. What is under way between calls is
+//! a header cut off (`stash`), a frame whose payload is not all here (`frame`) and a message that frames
+//! still belong to (`message`); a control frame may come between the frames of a message, never inside one.
 
 use super::header::{Header, LENGTH_MAX, Opcode};
 use super::inflate::Inflater;
@@ -139,8 +139,9 @@ impl Decoder {
         }
     }
 
-    /// Takes the next event out of `input[*at..]` and moves `*at` behind what was read. `Ok(None)`: all of `input` was
-    /// used up (gathered here if need be) and more bytes are needed. After an `Err` or a `Close` nothing more is read.
+    /// Takes the next event out of `input[*at..]` and moves `*at` behind what was read. `Ok(None)`: all of
+    /// `input` was used up (gathered here if need be) and more bytes are needed. After an `Err` or a `Close`
+    /// nothing more is read.
     pub fn next<'a>(
         &'a mut self,
         input: &'a mut [u8],
@@ -333,24 +334,22 @@ impl Decoder {
         let message = self.message.expect("a data frame is admitted together with its message");
         let last = header.fin && frame.read == header.length;
         let chunk = &mut input[range.clone()];
-        if message.binary && !message.deflated {
-            // Not even unmasked: nobody looks at it.
-        } else {
+        if message.deflated || !message.binary {
             mask::apply(header.mask, position, chunk);
-            if message.deflated {
-                self.inflate(message, chunk, last)?;
-            } else if last && position == 0 && header.opcode == Opcode::Text {
-                if simdutf8::basic::from_utf8(chunk).is_err() {
-                    return Err(invalid_text());
-                }
+        }
+        match (message.deflated, message.binary) {
+            (true, _) => self.inflate(message, chunk, last)?,
+            // Counted when it was admitted; nobody looks at its bytes.
+            (false, true) => {}
+            (false, false) if last && position == 0 && header.opcode == Opcode::Text => {
                 self.message = None;
+                simdutf8::basic::from_utf8(chunk).map_err(|_| invalid_text())?;
                 return Ok(Some(Found { kind: Kind::Text, place: Place::Input(range) }));
-            } else {
-                self.gathered.append(chunk, message.size as usize);
             }
-            if !message.binary {
-                self.gathered.check(last)?;
-            }
+            (false, false) => self.gathered.append(chunk, message.size as usize),
+        }
+        if !message.binary {
+            self.gathered.check(last)?;
         }
         if !last {
             return Ok(None);
@@ -376,8 +375,8 @@ impl Decoder {
 }
 
 impl Gathered {
-    /// Takes in bytes of a message of which `announced` bytes in all are to come so far. The buffer doubles, but never
-    /// beyond what was announced, and never by more than what has arrived calls for.
+    /// Takes in bytes of a message of which `announced` bytes in all are to come so far. The buffer doubles,
+    /// but never beyond what was announced, and never by more than what has arrived calls for.
     fn append(&mut self, chunk: &[u8], announced: usize) {
         let length = self.bytes.len() + chunk.len();
         if length > self.bytes.capacity() {

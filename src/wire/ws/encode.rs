@@ -10,8 +10,8 @@ const PONG: u8 = 0xa;
 /// RSV1: the message is compressed. Source: RFC 7692 section 6.
 pub(super) const COMPRESSED: u8 = 0x40;
 
-/// Appends a text frame whose payload `write` appends; the header is sized for what was written. `hint` is the expected
-/// payload length: a good guess saves moving the payload.
+/// Appends a text frame whose payload `write` appends; the header is sized for what was written. `hint` is
+/// the expected payload length: a good guess saves moving the payload.
 pub fn put_text(out: &mut Vec<u8>, hint: usize, write: impl FnOnce(&mut Vec<u8>)) {
     put_text_frame(out, 0, hint, write);
 }
@@ -71,7 +71,8 @@ pub fn put_pong(out: &mut Vec<u8>, payload: &[u8]) {
     put_control(out, PONG, &[payload]);
 }
 
-/// Appends a close frame; the reason is cut at a character boundary to 123 bytes. `None`: an empty close frame.
+/// Appends a close frame; the reason is cut at a character boundary to 123 bytes. `None`: an empty close
+/// frame.
 pub fn put_close(out: &mut Vec<u8>, code: Option<(u16, &str)>) {
     let Some((code, reason)) = code else {
         return put_control(out, CLOSE, &[]);
@@ -89,3 +90,6 @@ fn put_control(out: &mut Vec<u8>, opcode: u8, parts: &[&[u8]]) {
         out.extend_from_slice(part);
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -1,4 +1,5 @@
-//! Headers of client frames (RFC 6455 section 5.2), with every rule that needs no knowledge of the message around them.
+//! Headers of client frames (RFC 6455 section 5.2), with every rule that needs no knowledge of the message
+//! around them.
 
 use super::decode::Violation;
 use crate::base::limit::CONTROL_PAYLOAD_MAX;
@@ -50,8 +51,9 @@ pub(super) struct Header {
 }
 
 impl Header {
-    /// Reads the header at the start of `bytes`: it and its own length, or `None` while it is cut off. A violation is
-    /// reported as soon as the byte that shows it is there. `deflate`: `permessage-deflate` was agreed on.
+    /// Reads the header at the start of `bytes`: it and its own length, or `None` while it is cut off. A
+    /// violation is reported as soon as the byte that shows it is there. `deflate`: `permessage-deflate` was
+    /// agreed on.
     pub(super) fn parse(bytes: &[u8], deflate: bool) -> Result<Option<(Header, usize)>, Violation> {
         let [first, second, rest @ ..] = bytes else {
             return Ok(None);

@@ -1,9 +1,11 @@
-//! Incoming compressed messages (RFC 7692 section 7.2.2): inflated as their bytes arrive, into a bounded buffer.
+//! Incoming compressed messages (RFC 7692 section 7.2.2): inflated as their bytes arrive, into a bounded
+//! buffer.
 
 use super::decode::Violation;
 use flate2::{Decompress, FlushDecompress, Status};
 
-/// What a sender strips from the end of each message and a receiver puts back. Source: RFC 7692 section 7.2.2.
+/// What a sender strips from the end of each message and a receiver puts back. Source: RFC 7692 section
+/// 7.2.2.
 const TAIL: [u8; 4] = [0x00, 0x00, 0xff, 0xff];
 /// First room made for a message, bytes; it doubles from there.
 const ROOM_FIRST: usize = 1024;
@@ -18,7 +20,8 @@ impl Inflater {
         Inflater { stream: Decompress::new(false) }
     }
 
-    /// Appends what `compressed` inflates to. `out` holds the message so far; it never grows beyond `max` + 1 bytes.
+    /// Appends what `compressed` inflates to. `out` holds the message so far; it never grows beyond `max` + 1
+    /// bytes.
     pub(super) fn append(
         &mut self,
         compressed: &[u8],
@@ -46,7 +49,7 @@ impl Inflater {
                 )));
             }
             if status == Status::StreamEnd {
-                // A last block (BFINAL) ends the stream, not the message: RFC 7692 section 7.2.3.5.
+                // A last block (BFINAL) ends the stream, not the message: RFC 7692 section 7.2.3.4.
                 self.stream.reset(false);
                 if rest.is_empty() {
                     return Ok(());

@@ -1,7 +1,7 @@
 //! The masking of client frames (RFC 6455 section 5.3).
 
-/// Applies `mask` in place to payload bytes of which the first is `position` bytes into its frame. Masking twice gives
-/// the bytes back.
+/// Applies `mask` in place to payload bytes of which the first is `position` bytes into its frame. Masking
+/// twice gives the bytes back.
 pub(super) fn apply(mask: [u8; 4], position: u64, payload: &mut [u8]) {
     let mut mask = mask;
     mask.rotate_left((position % 4) as usize);
