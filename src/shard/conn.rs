@@ -52,7 +52,7 @@ pub(crate) enum Wish {
     Read,
     /// Stop receiving; the end is to be reported.
     StopRead,
-    /// End our direction.
+    /// End our direction; the end of that is to be reported.
     ShutdownWrite,
     /// Cancel all that is under way (connect, receive, send); each end is to be reported.
     Cancel,
@@ -79,6 +79,8 @@ pub(crate) struct Conn {
     pub(crate) reading: Reading,
     /// A send is under way.
     pub(crate) sending: bool,
+    /// The end of our direction is under way: the kernel may look the socket up late, so its number must not be reused.
+    pub(crate) shutting: bool,
     pub(crate) paused: bool,
     pub(crate) eof: bool,
     pub(crate) cancelled: bool,
@@ -108,6 +110,7 @@ impl Conn {
             busy: false,
             reading: Reading::Off,
             sending: false,
+            shutting: false,
             paused: false,
             eof: false,
             cancelled: false,
@@ -147,7 +150,7 @@ impl Conn {
 
     /// Nothing of this connection is under way at the driver.
     pub(crate) fn is_still(&self) -> bool {
-        self.reading == Reading::Off && !self.sending && !self.busy
+        self.reading == Reading::Off && !self.sending && !self.busy && !self.shutting
     }
 
     /// The next thing to do, noted as begun; `None`: nothing until something is reported. Ask until `None`.
@@ -172,6 +175,7 @@ impl Conn {
             }
             Phase::Ending { linger: true, shut: false } if flushed && !self.eof => {
                 self.phase = Phase::Ending { linger: true, shut: true };
+                self.shutting = true;
                 Some(Wish::ShutdownWrite)
             }
             Phase::Ending { linger, .. } if flushed && (self.eof || !linger) => {

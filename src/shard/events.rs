@@ -192,6 +192,15 @@ impl Links {
         }
     }
 
+    /// Our direction has ended.
+    pub(crate) fn write_ended(&mut self, key: ConnKey) {
+        match self.conns.get_mut(key) {
+            Some(conn) => conn.shutting = false,
+            None => self.stats.stale += 1,
+        }
+        self.touch(key);
+    }
+
     /// Receiving ended, as it was told to or because the driver has to begin anew.
     pub(crate) fn read_stopped(&mut self, key: ConnKey) {
         match self.conns.get_mut(key) {

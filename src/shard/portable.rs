@@ -424,6 +424,7 @@ impl Portable {
                     // A reset was faster: reading tells.
                     log::debug!("core {}: shutdown: {error}", self.shard.0);
                 }
+                self.links.write_ended(key);
             }
             Wish::Cancel => self.cancel(handler, key, number),
             Wish::Close { reset } => {

@@ -194,6 +194,7 @@ impl Reactor {
             Op::Name => self.on_name(handler, event),
             Op::Socket => self.on_socket(handler, event),
             Op::Connect => self.on_connect(handler, event),
+            Op::Shutdown => self.links.write_ended(event.key()),
             Op::Move => self.on_move(handler, event),
             Op::Adopt => {
                 if let Ok(socket) = u32::try_from(event.result) {
@@ -413,7 +414,7 @@ impl Reactor {
             }
             Wish::Read => self.ring.receive(key, socket),
             Wish::StopRead => self.ring.stop_receive(key),
-            Wish::ShutdownWrite => self.ring.shutdown_write(socket),
+            Wish::ShutdownWrite => self.ring.shutdown_write(key, socket),
             Wish::Cancel if connecting => self.ring.cancel_connect(key),
             Wish::Cancel => self.ring.cancel_all(socket),
             Wish::Close { reset } => {

@@ -82,7 +82,10 @@ impl Links {
             // Answered by the test.
             Wish::Connect | Wish::Send | Wish::Read => {}
             Wish::StopRead => self.read_stopped(key),
-            Wish::ShutdownWrite => self.read_eof(handler, key),
+            Wish::ShutdownWrite => {
+                self.write_ended(key);
+                self.read_eof(handler, key);
+            }
             Wish::Cancel => {
                 let Some(conn) = self.conns.get_mut(key) else { return };
                 (conn.reading, conn.sending) = (Reading::Off, false);

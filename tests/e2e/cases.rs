@@ -138,11 +138,8 @@ fn a_flood_is_not_read_from_and_loses_nothing() {
         let payload = "QUFB".repeat(4096);
         let flood = std::thread::scope(|scope| {
             let socket = Socket(producer.socket.get_ref().0.try_clone().unwrap());
-            let mut writer = tungstenite::WebSocket::from_raw_socket(
-                socket,
-                tungstenite::protocol::Role::Client,
-                None,
-            );
+            let mut writer =
+                tungstenite::WebSocket::from_raw_socket(socket, tungstenite::protocol::Role::Client, None);
             let text = format!(r#"{{"payload":"{payload}"}}"#);
             scope.spawn(move || {
                 for _ in 0..2000 {
@@ -150,7 +147,8 @@ fn a_flood_is_not_read_from_and_loses_nothing() {
                 }
             });
             served.get_until("/metrics", |text| {
-                text.lines().any(|line| line.starts_with("pulsegate_producer_pauses_total") && !line.ends_with(" 0"))
+                text.lines()
+                    .any(|line| line.starts_with("pulsegate_producer_pauses_total") && !line.ends_with(" 0"))
             });
             broker.release_receipts();
             (0..2000).filter(|_| producer.text().contains(r#""result":"ok""#)).count()

@@ -3,7 +3,7 @@
 use super::pages::Page;
 use super::token::Token;
 use super::{Body, Gateway, Session, SessionKind};
-use crate::metrics::{self, names, ConsumerRow, CoreReport, NamespaceCounters, ProducerRow};
+use crate::metrics::{self, ConsumerRow, CoreReport, NamespaceCounters, ProducerRow, names};
 use crate::shard::{ConnKey, Links, Mail, ShardId};
 use crate::wire::pulsar::proto::SubscriptionType;
 use crate::wire::route::TopicName;
