@@ -5,6 +5,7 @@
 
 mod model;
 
+use model::{Answer, BrokerLeg, Link, Sent};
 use pulsegate::base::pool::BufferPool;
 use pulsegate::base::prng::Prng;
 use pulsegate::base::time::{Clock, Instant, UnixMillis};
@@ -16,7 +17,6 @@ use pulsegate::wire::pulsar::proto::{CommandProducerSuccess, CompressionType};
 use pulsegate::wire::route::{Batching, HashingScheme, ProducerSpec, RoutingMode, TopicName};
 use pulsegate::wire::text::{JsonReader, base64};
 use serde_json::{Value, json};
-use model::{Answer, BrokerLeg, Link, Sent};
 use std::collections::BTreeMap;
 use std::time::Duration;
 
