@@ -62,7 +62,12 @@ impl<'a> Params<'a> {
     }
 
     /// One of the words of a case-sensitive enumeration; `default` when absent.
-    pub(super) fn choice<T: Copy>(&self, name: &str, words: &[(&str, T)], default: T) -> Result<T, RouteError> {
+    pub(super) fn choice<T: Copy>(
+        &self,
+        name: &str,
+        words: &[(&str, T)],
+        default: T,
+    ) -> Result<T, RouteError> {
         let Some(value) = self.get(name) else { return Ok(default) };
         find(words, value).ok_or_else(|| RouteError::invalid(format_args!("Invalid {name} {}", clip(value))))
     }
@@ -134,7 +139,9 @@ mod tests {
         assert_eq!(number("n=-2147483648"), Ok(Some(i32::MIN)));
         assert_eq!(number("n=007"), Ok(Some(7)));
         assert_eq!(number("m=7"), Ok(None));
-        for text in ["abc", "", "+5", "2147483648", "%205", "5%20", "--5", "%2B", "-", "1.0", "0x1", "\u{665}"] {
+        for text in
+            ["abc", "", "+5", "2147483648", "%205", "5%20", "--5", "%2B", "-", "1.0", "0x1", "\u{665}"]
+        {
             let shown = form_decode(text).expect("well formed");
             let message = format!("Invalid query params: For input string: \"{shown}\"");
             assert_eq!(number(&format!("n={text}")), Err(message), "{text}");
@@ -143,7 +150,9 @@ mod tests {
 
     #[test]
     fn booleans_never_fail() {
-        for (text, value) in [("b=TRUE", true), ("b=true", true), ("b=yes", false), ("b=", false), ("", false)] {
+        for (text, value) in
+            [("b=TRUE", true), ("b=true", true), ("b=yes", false), ("b=", false), ("", false)]
+        {
             assert_eq!(Params::read(text).expect("well formed").boolean("b"), value, "{text}");
         }
     }

@@ -49,7 +49,8 @@ pub(super) fn topic(elements: &[&str], end: usize) -> Result<TopicName, RouteErr
         return Err(RouteError::invalid(format_args!("Invalid topic domain: '{}'", clip(domain))));
     }
     let mut local = elements[TOPIC_AT].to_owned();
-    for piece in elements.get(TOPIC_AT + 1..end).unwrap_or_default().iter().filter(|piece| !piece.is_empty()) {
+    for piece in elements.get(TOPIC_AT + 1..end).unwrap_or_default().iter().filter(|piece| !piece.is_empty())
+    {
         local.push('/');
         local.push_str(piece);
     }
@@ -124,14 +125,21 @@ fn topic_pattern(text: &str) -> Result<Topics, RouteError> {
         (2.., _) => (parts[..names].join("/"), rest.to_owned()),
         (_, None) => ("public/default".to_owned(), format!("public/default/{rest}")),
         (_, Some(_)) => {
-            return Err(RouteError::invalid(format_args!("Invalid topicsPattern {}: no namespace", clip(text))));
+            return Err(RouteError::invalid(format_args!(
+                "Invalid topicsPattern {}: no namespace",
+                clip(text)
+            )));
         }
     };
     let whole = format!("^(?:{expression})$");
     if let Err(error) = regex::RegexBuilder::new(&whole).size_limit(PATTERN_BYTES_MAX).build() {
         let reason = error.to_string();
         let reason = reason.lines().last().unwrap_or_default();
-        return Err(RouteError::invalid(format_args!("Invalid topicsPattern {}: {}", clip(text), clip(reason))));
+        return Err(RouteError::invalid(format_args!(
+            "Invalid topicsPattern {}: {}",
+            clip(text),
+            clip(reason)
+        )));
     }
     Ok(Topics::Pattern { namespace, expression, text: text.to_owned() })
 }

@@ -69,7 +69,8 @@ pub(super) fn producer(topic: TopicName, params: &Params<'_>) -> Result<Producer
         None => Some(SEND_TIMEOUT_DEFAULT),
         Some(millis) => nonzero_millis(millis),
     };
-    let batching = if params.boolean("batchingEnabled") && !encrypted { Some(batching(params)?) } else { None };
+    let batching =
+        if params.boolean("batchingEnabled") && !encrypted { Some(batching(params)?) } else { None };
     let pending_messages_max = match batching {
         Some(_) => params.natural("maxPendingMessages", "maxPendingMessages")?,
         // Without batching the original never reads it: bad values pass, good ones are honoured all the same.

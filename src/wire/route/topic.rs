@@ -72,7 +72,8 @@ impl TopicName {
     /// The partition index when the name ends in `-partition-N`; -1 otherwise.
     pub fn partition(&self) -> i32 {
         let Some((_, digits)) = self.full.rsplit_once(PARTITION) else { return -1 };
-        let plain = digits.bytes().all(|byte| byte.is_ascii_digit()) && (digits == "0" || !digits.starts_with('0'));
+        let plain =
+            digits.bytes().all(|byte| byte.is_ascii_digit()) && (digits == "0" || !digits.starts_with('0'));
         if plain { digits.parse().unwrap_or(-1) } else { -1 }
     }
 
@@ -146,9 +147,22 @@ mod tests {
     #[test]
     fn impossible_names_are_refused() {
         for text in [
-            "", " ", "a/b", "a/b/c/d", "x://a/b/c", "Persistent://a/b/c", "persistent://a/b", "persistent://a/b/",
-            "persistent://a//c", "persistent:///b/c", "persistent://a b/c/d", "persistent://a/b/c d/e",
-            "persistent://", "://", "persistent://a/b/ ", "a%2Fb/c/d",
+            "",
+            " ",
+            "a/b",
+            "a/b/c/d",
+            "x://a/b/c",
+            "Persistent://a/b/c",
+            "persistent://a/b",
+            "persistent://a/b/",
+            "persistent://a//c",
+            "persistent:///b/c",
+            "persistent://a b/c/d",
+            "persistent://a/b/c d/e",
+            "persistent://",
+            "://",
+            "persistent://a/b/ ",
+            "a%2Fb/c/d",
         ] {
             assert!(TopicName::parse(text).is_err(), "{text:?}");
         }
@@ -176,13 +190,17 @@ mod tests {
     #[test]
     fn random_texts_never_panic() {
         let mut random = Prng::new(3);
-        let pieces = ["persistent://", "/", "a", "-partition-", "7", "\u{e4}", ":", "%", " ", "non-persistent://"];
+        let pieces =
+            ["persistent://", "/", "a", "-partition-", "7", "\u{e4}", ":", "%", " ", "non-persistent://"];
         for round in 0..20_000 {
             let text: String = (0..random.below(9)).map(|_| pieces[random.below(10) as usize]).collect();
             if let Ok(name) = TopicName::parse(&text) {
                 let again = TopicName::parse(name.as_str());
                 assert_eq!(again.as_ref(), Ok(&name), "seed 3, round {round}: {text:?}");
-                assert!(!name.local().is_empty() && !name.namespace().is_empty(), "seed 3, round {round}: {text:?}");
+                assert!(
+                    !name.local().is_empty() && !name.namespace().is_empty(),
+                    "seed 3, round {round}: {text:?}"
+                );
                 assert_eq!(name.with_partition(5).partition(), 5, "seed 3, round {round}: {text:?}");
                 assert!(name.base().as_str().len() <= name.as_str().len());
             }
