@@ -71,8 +71,12 @@ impl Sent {
             Command::Ack(ack) if ack.ack_type == 1 => Sent::AckUpTo(ack.message_id[0].entry_id),
             Command::Ack(ack) => match ack.validation_error {
                 Some(error) => Sent::Refused(ack.message_id[0].entry_id, error),
-                None if ack.message_id.iter().all(|id| id.ack_set.is_empty()) => Sent::Ack(entries(&ack.message_id)),
-                None => Sent::AckPart(ack.message_id.into_iter().map(|id| (id.entry_id, id.ack_set)).collect()),
+                None if ack.message_id.iter().all(|id| id.ack_set.is_empty()) => {
+                    Sent::Ack(entries(&ack.message_id))
+                }
+                None => {
+                    Sent::AckPart(ack.message_id.into_iter().map(|id| (id.entry_id, id.ack_set)).collect())
+                }
             },
             Command::Redeliver(all) if all.message_ids.is_empty() => {
                 Sent::RedeliverAll(all.consumer_epoch.unwrap_or(u64::MAX))
@@ -224,12 +228,8 @@ impl Bench {
 }
 
 fn at(entry_id: u64) -> CommandMessage {
-    let message_id = MessageIdData {
-        ledger_id: LEDGER,
-        entry_id,
-        partition: Some(-1),
-        ..MessageIdData::default()
-    };
+    let message_id =
+        MessageIdData { ledger_id: LEDGER, entry_id, partition: Some(-1), ..MessageIdData::default() };
     CommandMessage { message_id, ..CommandMessage::default() }
 }
 
@@ -275,7 +275,8 @@ fn single(body: &str) -> Vec<u8> {
 fn batch_body(bodies: &[&str]) -> Vec<u8> {
     let mut batch = Vec::new();
     for body in bodies {
-        let single = SingleMessageMetadata { payload_size: body.len() as i32, ..SingleMessageMetadata::default() };
+        let single =
+            SingleMessageMetadata { payload_size: body.len() as i32, ..SingleMessageMetadata::default() };
         let single = single.encode_to_vec();
         batch.extend_from_slice(&(single.len() as u32).to_be_bytes());
         batch.extend_from_slice(&single);
@@ -289,7 +290,11 @@ fn batch(bodies: &[&str]) -> Vec<u8> {
     entry(&MessageMetadata { num_messages_in_batch: count, ..metadata() }, &batch_body(bodies))
 }
 
-fn compressed(codec: crate::wire::pulsar::proto::CompressionType, metadata: MessageMetadata, body: &[u8]) -> Vec<u8> {
+fn compressed(
+    codec: crate::wire::pulsar::proto::CompressionType,
+    metadata: MessageMetadata,
+    body: &[u8],
+) -> Vec<u8> {
     let mut packed = Vec::new();
     compression::compress(codec, body, &mut packed);
     let uncompressed_size = Some(body.len() as u32);
@@ -319,7 +324,10 @@ fn subscribe_commands_are_those_of_the_official_client() {
     assert_eq!(command, expected);
     let mut bench = Bench::new(ConsumerSpec { name: None, durable: false, ..shared() });
     let command = bench.consumer.subscribe_command(0, 9, 8);
-    assert_eq!((command.consumer_epoch, command.durable, command.start_message_id), (None, Some(false), None));
+    assert_eq!(
+        (command.consumer_epoch, command.durable, command.start_message_id),
+        (None, Some(false), None)
+    );
     assert_eq!(command.consumer_name.map(|name| name.len()), Some(5), "generated");
 }
 

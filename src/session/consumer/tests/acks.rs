@@ -33,7 +33,8 @@ fn commands_are_bounded() {
 fn a_batch_is_acknowledged_with_its_last_message() {
     let mut bench = Bench::new(spec());
     bench.arrive(0, 0, &batch(&["a", "b", "c"]));
-    let ids: Vec<String> = bench.messages().iter().map(|m| m["messageId"].as_str().unwrap().to_owned()).collect();
+    let ids: Vec<String> =
+        bench.messages().iter().map(|m| m["messageId"].as_str().unwrap().to_owned()).collect();
     assert_eq!(ids, [0, 1, 2].map(|index| id_text(&batched(0, index, 3))));
     bench.sent();
     bench.ack(&batched(0, 1, 3));

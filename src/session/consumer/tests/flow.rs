@@ -161,7 +161,11 @@ fn losing_the_broker_forgets_what_comes_again() {
     bench.arrive(0, 9, &single("late"));
     bench.texts();
     bench.attach(0);
-    assert_eq!(bench.sent(), [Sent::Ack(vec![0, 1]), Sent::Flow(2)], "acks first: nothing acknowledged comes again");
+    assert_eq!(
+        bench.sent(),
+        [Sent::Ack(vec![0, 1]), Sent::Flow(2)],
+        "acks first: nothing acknowledged comes again"
+    );
     fill(&mut bench, 2..4);
     assert_eq!(bench.bodies(), ["2", "3"]);
 }

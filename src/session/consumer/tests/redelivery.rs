@@ -43,7 +43,11 @@ fn a_nacked_message_of_a_batch_brings_the_batch_back() {
     assert_eq!(bench.bodies(), ["a", "b", "c"]);
     bench.pass(SECOND);
     assert_eq!(bench.sent_but_flow(), [Sent::Redeliver(vec![0])]);
-    assert_eq!((bench.consumer.outstanding(), bench.consumer.buffered_bytes()), (0, 0), "all of it comes again");
+    assert_eq!(
+        (bench.consumer.outstanding(), bench.consumer.buffered_bytes()),
+        (0, 0),
+        "all of it comes again"
+    );
     bench.ack(&batched(0, 1, 4));
     bench.arrive_again(0, 1, &batch(&["a", "b", "c", "d"]));
     assert_eq!(bench.bodies(), ["a", "b"]);
