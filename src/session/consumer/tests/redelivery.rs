@@ -29,7 +29,7 @@ fn nacks_due_together_are_one_command() {
     let mut bench = Bench::new(shared());
     (0..4).for_each(|entry_id| bench.arrive(0, entry_id, &single("x")));
     bench.sent();
-    [3, 0, 2].map(|entry_id| bench.nack(&id(entry_id)));
+    [3, 0, 2].into_iter().for_each(|entry_id| bench.nack(&id(entry_id)));
     bench.ack(&id(0));
     bench.pass(SECOND);
     assert_eq!(bench.sent(), [Sent::Ack(vec![0]), Sent::Redeliver(vec![3, 2])], "an ack takes a nack back");
