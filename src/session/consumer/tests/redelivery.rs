@@ -95,10 +95,10 @@ fn what_is_dropped_is_asked_for_again() {
     let mut bench = Bench::new(ConsumerSpec { nack_delay: SECOND, ..window(1) });
     bench.sent();
     bench.arrive(0, 0, &batch(&["x"; 10]));
-    assert_eq!(bench.sent(), [], "nine wait");
+    assert_eq!(bench.sent(), [Sent::Flow(1)], "nine wait, but the broker took permits for ten");
     bench.nack(&batched(0, 0, 10));
     bench.pass(SECOND);
-    assert_eq!(bench.sent(), [Sent::RedeliverAll(1), Sent::Flow(10)]);
+    assert_eq!(bench.sent(), [Sent::RedeliverAll(1), Sent::Flow(9)]);
 }
 
 #[test]
@@ -150,11 +150,14 @@ fn a_message_sent_twice_is_shown_once() {
 fn nacks_are_bounded_by_delivering_no_more() {
     let mut bench = Bench::new(shared());
     let limit = crate::base::limit::SESSION_UNSETTLED_MAX as u64;
+    let mut delivered = 0;
     for entry_id in 0..limit + 10 {
         bench.arrive(0, entry_id, &single("x"));
         bench.nack(&id(entry_id));
+        delivered += u64::from(!bench.out.is_empty());
+        bench.out.clear();
     }
-    assert_eq!(bench.texts().len() as u64, limit);
+    assert_eq!(delivered, limit);
     bench.pass(SECOND);
     assert_eq!(bench.texts().len(), 10);
 }
