@@ -22,7 +22,7 @@ mod start;
 mod tests;
 mod tracker;
 
-use self::acks::ForeignBatches;
+use self::acks::Foreign;
 use self::chunks::Chunks;
 use self::dead_letters::DeadLetters;
 pub use self::dead_letters::Letter;
@@ -119,7 +119,7 @@ pub struct Consumer {
     nacks: Deadlines,
     timeouts: Deadlines,
     chunks: Chunks,
-    foreign: ForeignBatches,
+    foreign: Foreign,
     dead: Option<DeadLetters>,
     /// Counts entries ever tracked.
     births: u64,
@@ -190,7 +190,7 @@ impl Consumer {
             nacks: Deadlines::default(),
             timeouts: Deadlines::default(),
             chunks: Chunks::default(),
-            foreign: ForeignBatches::default(),
+            foreign: Foreign::default(),
             dead,
             births: 0,
             listed: Vec::new(),

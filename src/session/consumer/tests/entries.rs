@@ -156,6 +156,43 @@ fn a_nacked_chunked_message_comes_back_whole() {
 }
 
 #[test]
+fn a_late_ack_of_a_chunked_message_finds_all_its_chunks() {
+    let mut bench = Bench::new(spec());
+    (0..3).for_each(|number| bench.arrive(0, number, &chunk("a", number as i32, 3, 6, b"aa")));
+    bench.consumer.on_detached(0);
+    bench.attach(0);
+    let whole = MessageId { first_chunk: Some((LEDGER, 0)), ..id(2) };
+    bench.ack(&whole);
+    bench.ack(&MessageId { first_chunk: Some((LEDGER, 10)), ..id(12) });
+    assert_eq!(
+        bench.sent_but_flow(),
+        [Sent::Ack(vec![0, 1, 2, 10, 12])],
+        "another session's: those it names"
+    );
+}
+
+#[test]
+fn chunks_left_over_are_acknowledged_when_they_are_old() {
+    let mut bench = Bench::new(spec());
+    bench.sent();
+    let orphan = |published: u64| {
+        let metadata = MessageMetadata {
+            uuid: Some("gone".into()),
+            num_chunks_from_msg: Some(3),
+            total_chunk_msg_size: Some(6),
+            chunk_id: Some(1),
+            publish_time: published,
+            ..metadata()
+        };
+        entry(&metadata, b"aa")
+    };
+    bench.arrive(0, 0, &orphan(1_700_000_000_000 - 60_000));
+    assert_eq!(bench.sent_but_flow(), []);
+    bench.arrive(0, 1, &orphan(1_700_000_000_000 - 60_001));
+    assert_eq!(bench.sent_but_flow(), [Sent::Ack(vec![1])]);
+}
+
+#[test]
 fn incomplete_messages_are_given_up() {
     let mut bench = Bench::new(shared());
     bench.arrive(0, 0, &chunk("gap", 0, 3, 6, b"aa"));

@@ -213,5 +213,9 @@ fn what_waits_takes_no_new_buffers_once_warm() {
         bench.arrive(0, entry_id, &single("x"));
     }
     bench.ack(&id(47));
-    assert_eq!((bench.pool.len(), bench.consumer.queue.len()), (1, 1), "two wait at a time: two buffers in all");
+    assert_eq!(
+        (bench.pool.len(), bench.consumer.queue.len()),
+        (1, 1),
+        "two wait at a time: two buffers in all"
+    );
 }
