@@ -105,6 +105,8 @@ pub const SESSION_UNSETTLED_MAX: usize = 50_000;
 pub const SESSION_LEDGERS_MAX: usize = 65_536;
 /// Batches of other sessions that a session remembers as acknowledged in part.
 pub const FOREIGN_BATCHES_MAX: usize = 256;
+/// Chunked messages given back of which a session remembers the chunks, in case their ack comes late.
+pub const FOREIGN_CHUNKED_MAX: usize = 16;
 /// Largest batch of another session whose messages are acknowledged one by one: bounds the set that an id makes us keep.
 pub const FOREIGN_BATCH_MESSAGES_MAX: u32 = 65_536;
 /// Bytes of messages kept because they become dead letters when given back, and of dead letters under way, each.

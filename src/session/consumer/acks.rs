@@ -5,7 +5,7 @@ use super::Consumer;
 use super::bits::Bits;
 use super::dead_letters::Letter;
 use super::tracker::Place;
-use crate::base::limit::{FOREIGN_BATCH_MESSAGES_MAX, FOREIGN_BATCHES_MAX};
+use crate::base::limit::{FOREIGN_BATCH_MESSAGES_MAX, FOREIGN_BATCHES_MAX, FOREIGN_CHUNKED_MAX};
 use crate::session::Context;
 use crate::wire::pulsar::message_id::MessageId;
 use std::collections::VecDeque;
@@ -18,14 +18,30 @@ struct Batch {
     left: Bits,
 }
 
-/// Batches acknowledged in part that are not tracked here, oldest first. Brokers may forget partial acknowledgements, so
-/// that a batch completes only when somebody adds them up.
+/// What is known of messages that are not tracked here, oldest first. Brokers may forget that a batch is acknowledged in
+/// part, so that it completes only when somebody adds the parts up.
 #[derive(Debug, Default)]
-pub(super) struct ForeignBatches {
+pub(super) struct Foreign {
     batches: VecDeque<Batch>,
+    /// Chunked messages that were given back, and their earlier chunks: an id names the first alone.
+    chunked: VecDeque<(usize, Place, Vec<Place>)>,
 }
 
-impl ForeignBatches {
+impl Foreign {
+    /// A chunked message is tracked no longer; its ack may still come.
+    pub(super) fn keep_chunks(&mut self, leg: usize, place: Place, chunks: &[Place]) {
+        if self.chunked.len() == FOREIGN_CHUNKED_MAX {
+            self.chunked.pop_front();
+        }
+        self.chunked.push_back((leg, place, chunks.to_vec()));
+    }
+
+    /// The earlier chunks of such a message.
+    fn take_chunks(&mut self, leg: usize, place: Place) -> Option<Vec<Place>> {
+        let at = self.chunked.iter().rposition(|(of, last, _)| (*of, *last) == (leg, place))?;
+        self.chunked.remove(at).map(|(_, _, chunks)| chunks)
+    }
+
     /// One message is acknowledged. What is left of the batch; empty: it is done, and forgotten here.
     fn ack(&mut self, leg: usize, place: Place, index: u32, size: u32) -> Bits {
         let known = self.batches.iter().rposition(|batch| batch.leg == leg && batch.place == place);
@@ -94,7 +110,7 @@ impl Consumer {
         let Some(index) = index else {
             let Some(tracked) = state.tracker.remove(place) else { return };
             tracked.places().for_each(|place| state.ack(place));
-            self.forget(&tracked);
+            self.forget(leg, &tracked);
             self.drop_queued(leg, Some(place));
             return self.list(leg);
         };
@@ -116,11 +132,12 @@ impl Consumer {
     /// made it the broker's again.
     fn ack_foreign(&mut self, leg: usize, id: &MessageId) {
         let place = Place { ledger: id.ledger, entry: id.entry };
-        let first = id.first_chunk.map(|(ledger, entry)| Place { ledger, entry });
         let index = u32::try_from(id.batch_index);
         match (index, u32::try_from(id.batch_size)) {
             (Err(_), _) | (Ok(0), Ok(1)) => {
-                first.into_iter().chain([place]).for_each(|place| self.legs[leg].ack(place));
+                let first = || id.first_chunk.map(|(ledger, entry)| Place { ledger, entry });
+                let chunks = self.foreign.take_chunks(leg, place).unwrap_or_else(|| Vec::from_iter(first()));
+                chunks.into_iter().chain([place]).for_each(|place| self.legs[leg].ack(place));
                 self.list(leg);
             }
             (Ok(index), Ok(size)) => self.ack_foreign_index(leg, place, index, size),

@@ -3,9 +3,12 @@
 
 use super::tracker::Place;
 use crate::base::limit::{CHUNKED_MESSAGE_AGE_MAX, CHUNKED_MESSAGE_BYTES_MAX, CHUNKED_MESSAGES_MAX};
-use crate::base::time::Instant;
+use crate::base::time::{Clock, Instant, UnixMillis};
 use crate::wire::pulsar::metadata::MetadataView;
 use std::collections::VecDeque;
+
+/// Messages given up whose remaining chunks are recognised.
+const GIVEN_UP_MAX: usize = 64;
 
 /// One message under way.
 #[derive(Debug)]
@@ -30,8 +33,8 @@ impl Assembly {
 pub(super) enum Chunk {
     /// More are to come, or nothing can be done with it.
     Kept,
-    /// A second copy of a chunk that is here: to be acknowledged.
-    Duplicate,
+    /// A second copy of a chunk that is here, or one left over of a message long gone: to be acknowledged.
+    Useless,
     /// The message is whole: places of all chunks but this one, and its bytes.
     Whole(Vec<Place>, Vec<u8>),
 }
@@ -43,13 +46,15 @@ pub(super) struct Chunks {
     bytes: usize,
     /// Places of chunks given up, to be asked for again.
     given_up: Vec<(usize, Place)>,
+    /// Messages given up lately.
+    given_up_lately: VecDeque<String>,
 }
 
 impl Chunks {
     /// A chunk arrived. Messages given up on the way are in [`Chunks::poll_given_up`].
     pub(super) fn on_chunk(
         &mut self,
-        now: Instant,
+        clock: Clock,
         leg: usize,
         place: Place,
         metadata: &MetadataView<'_>,
@@ -64,15 +69,16 @@ impl Chunks {
         let at = match found {
             Some(at) if number < self.under_way[at].places.len() => {
                 let known = self.under_way[at].places.contains(&place);
-                return if known { Chunk::Kept } else { Chunk::Duplicate };
+                return if known { Chunk::Kept } else { Chunk::Useless };
             }
             Some(at) if number > self.under_way[at].places.len() => {
                 self.give_up(at);
                 return Chunk::Kept;
             }
             Some(at) => at,
-            None if number > 0 || !fits(metadata.total_chunk_size) => return Chunk::Kept,
-            None => self.open(now, leg, uuid),
+            None if number > 0 => return self.orphan(clock.wall, uuid, metadata),
+            None if !fits(metadata.total_chunk_size) => return Chunk::Kept,
+            None => self.open(clock.now, leg, uuid),
         };
         let announced = usize::try_from(metadata.total_chunk_size).unwrap_or(0);
         if self.under_way[at].bytes.len() + body.len() > announced.min(CHUNKED_MESSAGE_BYTES_MAX) {
@@ -121,6 +127,15 @@ impl Chunks {
         self.bytes
     }
 
+    /// A chunk whose first is not here. When its message is older than any we would wait for, the others are gone: an
+    /// ack by the first and last chunk alone leaves such. Those of messages given up here may still be needed.
+    fn orphan(&self, wall: UnixMillis, uuid: &str, metadata: &MetadataView<'_>) -> Chunk {
+        let age = wall.0.saturating_sub(metadata.publish_time as i64);
+        let old = u128::try_from(age).is_ok_and(|age| age > CHUNKED_MESSAGE_AGE_MAX.as_millis());
+        let gone = old && self.given_up_lately.iter().all(|known| known != uuid);
+        if gone { Chunk::Useless } else { Chunk::Kept }
+    }
+
     fn open(&mut self, now: Instant, leg: usize, uuid: &str) -> usize {
         if self.under_way.len() == CHUNKED_MESSAGES_MAX {
             self.give_up(0);
@@ -142,6 +157,10 @@ impl Chunks {
         if let Some(assembly) = self.under_way.remove(at) {
             self.bytes -= assembly.size();
             self.given_up.extend(assembly.places.iter().map(|place| (assembly.leg, *place)));
+            if self.given_up_lately.len() == GIVEN_UP_MAX {
+                self.given_up_lately.pop_front();
+            }
+            self.given_up_lately.push_back(assembly.uuid);
         }
     }
 }

@@ -171,9 +171,9 @@ impl Consumer {
 
     fn on_chunk(&mut self, cx: &mut Context<'_>, mut head: Head, metadata: &MetadataView<'_>, body: &[u8]) {
         let (leg, place) = (head.leg, head.place);
-        match self.chunks.on_chunk(cx.clock.now, leg, place, metadata, body) {
+        match self.chunks.on_chunk(cx.clock, leg, place, metadata, body) {
             Chunk::Kept => {}
-            Chunk::Duplicate => self.legs[leg].ack(place),
+            Chunk::Useless => self.legs[leg].ack(place),
             Chunk::Whole(chunks, bytes) => {
                 head.chunks = chunks;
                 self.accept(cx, head, metadata, &bytes);
@@ -396,7 +396,7 @@ impl Consumer {
         // Only pull mode comes here: its client says how many messages it wants, not how many it settled.
         while self.outstanding > SESSION_UNSETTLED_MAX {
             let Some(oldest) = self.legs[head.leg].tracker.remove_first() else { return };
-            self.forget(&oldest);
+            self.forget(head.leg, &oldest);
         }
     }
 

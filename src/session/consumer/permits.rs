@@ -123,7 +123,7 @@ mod tests {
         assert_eq!(permits.ceiling(1000, 8 << 20), 8);
         (0..100).for_each(|_| permits.on_entry(1, 64 << 20));
         assert_eq!(permits.ceiling(1000, 8 << 20), 1);
-        (0..200).for_each(|_| permits.on_entry(1, 100));
+        (0..1000).for_each(|_| permits.on_entry(1, 100));
         assert_eq!(permits.ceiling(1000, 8 << 20), 1000);
     }
 

@@ -117,7 +117,7 @@ impl Consumer {
                 return;
             }
             let Some(tracked) = self.legs[leg].tracker.remove(place) else { return };
-            self.forget(&tracked);
+            self.forget(leg, &tracked);
             self.drop_queued(leg, Some(place));
             for place in tracked.places() {
                 self.legs[leg].redeliver(place);
@@ -163,7 +163,7 @@ impl Consumer {
     pub(super) fn forget_leg(&mut self, leg: usize) {
         let mut tracker = std::mem::take(&mut self.legs[leg].tracker);
         for tracked in tracker.drain() {
-            self.forget(&tracked);
+            self.forget(leg, &tracked);
         }
         self.legs[leg].tracker = tracker;
         self.drop_queued(leg, None);
@@ -172,10 +172,14 @@ impl Consumer {
     }
 
     /// An entry is tracked no longer: its messages leave the window, its candidates are dropped.
-    pub(super) fn forget(&mut self, tracked: &Tracked) {
+    pub(super) fn forget(&mut self, leg: usize, tracked: &Tracked) {
         self.outstanding -= tracked.out.count() as usize;
-        if let (Some(extra), Some(dead)) = (&tracked.extra, &mut self.dead) {
+        let Some(extra) = &tracked.extra else { return };
+        if let Some(dead) = &mut self.dead {
             extra.candidates.iter().for_each(|(_, content)| dead.dropped(content));
+        }
+        if !extra.chunks.is_empty() {
+            self.foreign.keep_chunks(leg, tracked.place, &extra.chunks);
         }
     }
 

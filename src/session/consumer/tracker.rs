@@ -124,11 +124,6 @@ impl Tracker {
         self.entries.iter().map(|entry| entry.out.count() as usize).sum()
     }
 
-    /// Entries held.
-    pub(super) fn len(&self) -> usize {
-        self.entries.len()
-    }
-
     fn position(&self, place: Place) -> Result<usize, usize> {
         match self.entries.back() {
             None => Err(0),
@@ -158,7 +153,6 @@ mod tests {
         for entry in [5, 1, 9, 3, 3, 7] {
             assert_eq!(tracker.entry(place(entry), || tracked(entry)).place, place(entry));
         }
-        assert_eq!(tracker.len(), 5);
         assert!(tracker.remove(place(4)).is_none());
         assert_eq!(tracker.remove(place(3)).map(|t| t.place), Some(place(3)));
         assert!(tracker.get(place(7)).is_some() && tracker.get_mut(place(3)).is_none());
