@@ -5,11 +5,11 @@
 //! speaks to which broker), [`app`] (command line, start, stop). [`config`] and [`metrics`] stand beside.
 //! Below `shard` there is no socket, clock, lock or task; `tests/layering.rs` holds that line.
 
+pub mod app;
 pub mod base;
 pub mod config;
 pub mod metrics;
+pub mod service;
 pub mod session;
 pub mod shard;
-pub mod service;
-pub mod app;
 pub mod wire;

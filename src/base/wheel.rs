@@ -71,8 +71,10 @@ impl Wheel {
                 let starts_here = tick & ((1 << (BITS * level as u32)) - 1) == 0;
                 if starts_here && self.occupied[level] & (1 << slot) != 0 {
                     self.occupied[level] &= !(1 << slot);
-                    let mut due =
-                        std::mem::replace(&mut self.slots[level * SLOTS + slot], std::mem::take(&mut self.spare));
+                    let mut due = std::mem::replace(
+                        &mut self.slots[level * SLOTS + slot],
+                        std::mem::take(&mut self.spare),
+                    );
                     for timer in due.drain(..) {
                         if timer.tick <= tick {
                             self.armed -= 1;
