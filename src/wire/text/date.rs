@@ -18,8 +18,8 @@ const DAY_SECONDS: i64 = 86_400;
 /// Largest offset from UTC. Source: `java.time.ZoneOffset`.
 const OFFSET_MAX_SECONDS: i64 = 18 * 3600;
 
-/// Reads `2016-08-30T16:45:57.785+02:00`: seconds and fraction optional, fraction cut to milliseconds, `t` and `z` may
-/// be small. Years -999999999 to 999999999 as `java.time` allows them.
+/// Reads `2016-08-30T16:45:57.785+02:00`: seconds and fraction optional, fraction cut to milliseconds, `t`
+/// and `z` may be small. Years -999999999 to 999999999 as `java.time` allows them.
 pub fn parse(text: &str) -> Result<UnixMillis, DateError> {
     let mut reader = Reader { bytes: text.as_bytes(), at: 0 };
     let failed = |at| DateError { text: clip(text).into_owned(), index: at };

@@ -1,4 +1,5 @@
-//! The JSON texts of the WebSocket API, in and out, with the leniencies of the original server (API 3.2, 3.3, 4.2, 4.3).
+//! The JSON texts of the WebSocket API, in and out, with the leniencies of the original server (API 3.2, 3.3,
+//! 4.2, 4.3).
 
 pub mod base64;
 pub mod coerce;

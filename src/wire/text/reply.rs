@@ -1,5 +1,5 @@
-//! The texts we send: acks of producers, messages to consumers and readers, end-of-topic answers (API 3.3, 4.2). All are
-//! appended to the caller's buffer; member order and presence are part of the contract.
+//! The texts we send: acks of producers, messages to consumers and readers, end-of-topic answers (API 3.3,
+//! 4.2). All are appended to the caller's buffer; member order and presence are part of the contract.
 
 use crate::base::time::UnixMillis;
 use crate::wire::pulsar::entry::EncryptionKey;
@@ -240,7 +240,8 @@ fn is_escaped(byte: u8) -> bool {
     byte < b' ' || byte == b'"' || byte == b'\\'
 }
 
-/// The first byte that must be escaped. Whole chunks are tested without a branch, which the compiler makes SIMD of.
+/// The first byte that must be escaped. Whole chunks are tested without a branch, which the compiler makes
+/// SIMD of.
 fn find_escaped(bytes: &[u8]) -> Option<usize> {
     const CHUNK: usize = 32;
     for (index, chunk) in bytes.chunks(CHUNK).enumerate() {

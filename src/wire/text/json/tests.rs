@@ -31,8 +31,9 @@ fn refused(text: &str) -> String {
 
 #[test]
 fn every_member_is_read() {
-    let text = r#"{"payload":"SGVsbG8=","properties":{"k":"v","n":null},"context":"c","key":"key","replicationClusters":
-        ["a",null],"eventTime":"t","sequenceId":7,"disableReplication":false,"deliverAt":-5,"deliverAfterMs":1,
+    let text = r#"{"payload":"SGVsbG8=","properties":{"k":"v","n":null},"context":"c","key":"key",
+        "replicationClusters":["a",null],"eventTime":"t","sequenceId":7,"disableReplication":false,
+        "deliverAt":-5,"deliverAfterMs":1,
         "schemaVersion":0,"keySchema":"a","valueSchema":null,"encryptionParam":"p","compressionType":"ZSTD",
         "uncompressedMessageSize":99,"x":[{"y":[1,{"z":{}}]},[]]}"#;
     let some = |text: &'static str| Some(Cow::Borrowed(text));
@@ -176,117 +177,99 @@ fn later_properties_win_at_the_first_place() {
     }
 }
 
-/// Beginnings and columns as the original words them (API 3.3, conformance cases 90 to 92).
+/// Text, and how the original words its refusal (API 3.3, conformance cases 90 to 92): beginning and column.
+const REFUSALS: &[(&str, &str, &str)] = &[
+    ("not json", "Unrecognized token 'not': was expecting", "[line: 1, column: 4]"),
+    (
+        "[]",
+        "Cannot deserialize value of type `org.apache.pulsar.websocket.data.ProducerMessage` from Array",
+        "1]",
+    ),
+    (
+        "\"x\"",
+        "Cannot construct instance of `org.apache.pulsar.websocket.data.ProducerMessage`",
+        "column: 1]",
+    ),
+    ("\"\"", "Cannot construct instance of `org.apache.pulsar.websocket.data.ProducerMessage`", "column: 1]"),
+    ("", "No content to map due to end-of-input", "[line: 1, column: 1]"),
+    ("   ", "No content to map due to end-of-input", "[line: 1, column: 4]"),
+    ("1", "Cannot construct instance of `org.apache.pulsar.websocket.data.ProducerMessage`", "column: 1]"),
+    (r#"{"payload":5"#, "Unexpected end-of-input: expected close marker for Object", "column: 13]"),
+    (r#"{"payload":"SGVsbG8=","properties":"x"}"#, "Cannot construct instance of `java.util.", "column: 36]"),
+    (r#"{"properties":{"n":{"a":1}}}"#, "Cannot deserialize value of type `java.lang.S", "column: 20]"),
+    (
+        r#"{"payload":"SGVsbG8=","context":{"a":1}}"#,
+        "Cannot deserialize value of type `java.lang.String`",
+        ": 33]",
+    ),
+    (
+        r#"{"payload":["SGVsbG8="]}"#,
+        "Cannot deserialize value of type `java.lang.String` from Array",
+        ": 12]",
+    ),
+    (
+        r#"{"payload":"","deliverAt":"x"}"#,
+        "Cannot deserialize value of type `long` from String \"x\": not",
+        ": 27]",
+    ),
+    (r#"{"deliverAt":true}"#, "Cannot deserialize value of type `long` from Boolean", "column: 14]"),
+    (r#"{"deliverAt":99999999999999999999}"#, "Numeric value (99999999999999999999) out", "column: 14]"),
+    (r#"{"deliverAt":1e19}"#, "Numeric value (1e19) out", "column: 14]"),
+    (r#"{"uncompressedMessageSize":2147483648}"#, "Numeric value (2147483648) out of range of int", ": 28]"),
+    (
+        r#"{"disableReplication":"yes"}"#,
+        "Cannot deserialize value of type `boolean` from String",
+        "column: 23]",
+    ),
+    (
+        r#"{"disableReplication":1.0}"#,
+        "Cannot deserialize value of type `boolean` from Floating",
+        "column: 23]",
+    ),
+    (r#"{"replicationClusters":"a"}"#, "Cannot construct instance of `java.util.ArrayList`", "column: 24]"),
+    (
+        r#"{"replicationClusters":{}}"#,
+        "Cannot deserialize value of type `java.util.ArrayList` from Object",
+        ": 24]",
+    ),
+    (r#"{"compressionType":true}"#, "Cannot deserialize value of type `org.apache", "column: 20]"),
+    (
+        "{'payload':''}",
+        "Unexpected character (''' (code 39)): was expecting double-quote to start",
+        "column: 2]",
+    ),
+    (r#"{payload:"SGVsbG8="}"#, "Unexpected character ('p' (code 112))", "column: 2]"),
+    (
+        r#"{"payload":"",}"#,
+        "Unexpected character ('}' (code 125)): was expecting double-quote",
+        "column: 15]",
+    ),
+    (r#"/* c */{"payload":"SGVsbG8="}"#, "Unexpected character ('/' (code 47))", "column: 1]"),
+    (r#"{"x":NaN}"#, "Non-standard token 'NaN'", "column: 9]"),
+    ("{\"context\":\"a\tb\"}", "Illegal unquoted character ((CTRL-CHAR, code 9))", "column: 14]"),
+    ("\n{\u{1}", "Illegal character ((CTRL-CHAR, code 1))", "[line: 2, column: 2]"),
+    ("\u{feff}{}", "Unexpected character ('\u{feff}' (code 65279 / 0xfeff))", "column: 1]"),
+    (r#"{"x":01}"#, "Invalid numeric value: Leading zeroes", "column: 8]"),
+    (r#"{"x":+1}"#, "Unexpected character ('+' (code 43))", "column: 6]"),
+    (r#"{"x":-}"#, "Unexpected character ('}' (code 125)): expected digit", "column: 7]"),
+    (r#"{"x":1.}"#, "Unexpected character ('}' (code 125)): Decimal point", "column: 8]"),
+    (r#"{"x":[1,]}"#, "Unexpected character (']' (code 93))", "column: 9]"),
+    (r#"{"x":1 "y":2}"#, "Unexpected character ('\"' (code 34)): was expecting comma", "column: 8]"),
+    (r#"{"x" 1}"#, "Unexpected character ('1' (code 49)): was expecting a colon", "column: 6]"),
+    (r#"{"x":"\x"}"#, "Unrecognized character escape 'x' (code 120)", "column: 8]"),
+    (r#"{"x":"\u00é0"}"#, "Unexpected character ('é' (code 233)): expected a hex-digit", "column: 11]"),
+    (r#"{"x":"abc"#, "Unexpected end-of-input: was expecting closing quote", "column: 10]"),
+    (r#"{"x":truex}"#, "Unrecognized token 'truex'", "column: 11]"),
+    (
+        r#"{"x":[1}"#,
+        "Unexpected character ('}' (code 125)): was expecting comma to separate Array",
+        "column: 8]",
+    ),
+];
+
 #[test]
 fn refusals() {
-    for (text, beginning, place) in [
-        ("not json", "Unrecognized token 'not': was expecting", "[line: 1, column: 4]"),
-        (
-            "[]",
-            "Cannot deserialize value of type `org.apache.pulsar.websocket.data.ProducerMessage` from Array",
-            "1]",
-        ),
-        (
-            "\"x\"",
-            "Cannot construct instance of `org.apache.pulsar.websocket.data.ProducerMessage`",
-            "column: 1]",
-        ),
-        (
-            "\"\"",
-            "Cannot construct instance of `org.apache.pulsar.websocket.data.ProducerMessage`",
-            "column: 1]",
-        ),
-        ("", "No content to map due to end-of-input", "[line: 1, column: 1]"),
-        ("   ", "No content to map due to end-of-input", "[line: 1, column: 4]"),
-        (
-            "1",
-            "Cannot construct instance of `org.apache.pulsar.websocket.data.ProducerMessage`",
-            "column: 1]",
-        ),
-        (r#"{"payload":5"#, "Unexpected end-of-input: expected close marker for Object", "column: 13]"),
-        (
-            r#"{"payload":"SGVsbG8=","properties":"x"}"#,
-            "Cannot construct instance of `java.util.",
-            "column: 36]",
-        ),
-        (r#"{"properties":{"n":{"a":1}}}"#, "Cannot deserialize value of type `java.lang.S", "column: 20]"),
-        (
-            r#"{"payload":"SGVsbG8=","context":{"a":1}}"#,
-            "Cannot deserialize value of type `java.lang.String`",
-            ": 33]",
-        ),
-        (
-            r#"{"payload":["SGVsbG8="]}"#,
-            "Cannot deserialize value of type `java.lang.String` from Array",
-            ": 12]",
-        ),
-        (
-            r#"{"payload":"","deliverAt":"x"}"#,
-            "Cannot deserialize value of type `long` from String \"x\": not",
-            ": 27]",
-        ),
-        (r#"{"deliverAt":true}"#, "Cannot deserialize value of type `long` from Boolean", "column: 14]"),
-        (r#"{"deliverAt":99999999999999999999}"#, "Numeric value (99999999999999999999) out", "column: 14]"),
-        (r#"{"deliverAt":1e19}"#, "Numeric value (1e19) out", "column: 14]"),
-        (
-            r#"{"uncompressedMessageSize":2147483648}"#,
-            "Numeric value (2147483648) out of range of int",
-            ": 28]",
-        ),
-        (
-            r#"{"disableReplication":"yes"}"#,
-            "Cannot deserialize value of type `boolean` from String",
-            "column: 23]",
-        ),
-        (
-            r#"{"disableReplication":1.0}"#,
-            "Cannot deserialize value of type `boolean` from Floating",
-            "column: 23]",
-        ),
-        (
-            r#"{"replicationClusters":"a"}"#,
-            "Cannot construct instance of `java.util.ArrayList`",
-            "column: 24]",
-        ),
-        (
-            r#"{"replicationClusters":{}}"#,
-            "Cannot deserialize value of type `java.util.ArrayList` from Object",
-            ": 24]",
-        ),
-        (r#"{"compressionType":true}"#, "Cannot deserialize value of type `org.apache", "column: 20]"),
-        (
-            "{'payload':''}",
-            "Unexpected character (''' (code 39)): was expecting double-quote to start",
-            "column: 2]",
-        ),
-        (r#"{payload:"SGVsbG8="}"#, "Unexpected character ('p' (code 112))", "column: 2]"),
-        (
-            r#"{"payload":"",}"#,
-            "Unexpected character ('}' (code 125)): was expecting double-quote",
-            "column: 15]",
-        ),
-        (r#"/* c */{"payload":"SGVsbG8="}"#, "Unexpected character ('/' (code 47))", "column: 1]"),
-        (r#"{"x":NaN}"#, "Non-standard token 'NaN'", "column: 9]"),
-        ("{\"context\":\"a\tb\"}", "Illegal unquoted character ((CTRL-CHAR, code 9))", "column: 14]"),
-        ("\n{\u{1}", "Illegal character ((CTRL-CHAR, code 1))", "[line: 2, column: 2]"),
-        ("\u{feff}{}", "Unexpected character ('\u{feff}' (code 65279 / 0xfeff))", "column: 1]"),
-        (r#"{"x":01}"#, "Invalid numeric value: Leading zeroes", "column: 8]"),
-        (r#"{"x":+1}"#, "Unexpected character ('+' (code 43))", "column: 6]"),
-        (r#"{"x":-}"#, "Unexpected character ('}' (code 125)): expected digit", "column: 7]"),
-        (r#"{"x":1.}"#, "Unexpected character ('}' (code 125)): Decimal point", "column: 8]"),
-        (r#"{"x":[1,]}"#, "Unexpected character (']' (code 93))", "column: 9]"),
-        (r#"{"x":1 "y":2}"#, "Unexpected character ('\"' (code 34)): was expecting comma", "column: 8]"),
-        (r#"{"x" 1}"#, "Unexpected character ('1' (code 49)): was expecting a colon", "column: 6]"),
-        (r#"{"x":"\x"}"#, "Unrecognized character escape 'x' (code 120)", "column: 8]"),
-        (r#"{"x":"\u00é0"}"#, "Unexpected character ('é' (code 233)): expected a hex-digit", "column: 11]"),
-        (r#"{"x":"abc"#, "Unexpected end-of-input: was expecting closing quote", "column: 10]"),
-        (r#"{"x":truex}"#, "Unrecognized token 'truex'", "column: 11]"),
-        (
-            r#"{"x":[1}"#,
-            "Unexpected character ('}' (code 125)): was expecting comma to separate Array",
-            "column: 8]",
-        ),
-    ] {
+    for (text, beginning, place) in REFUSALS {
         let message = refused(text);
         assert!(message.starts_with(beginning), "{text}: {message}");
         assert!(message.ends_with(place), "{text}: {message}");
@@ -421,7 +404,7 @@ fn both_readers_agree_on_mutated_texts() {
     let seeds = [
         r#"{"payload":"SGVsbG8=","properties":{"k":"v","n":5,"n":true},"context":"\u00e9\ud83d\ude00\"\\"}"#,
         r#"{"type":"permit","messageId":"CAMQADAA","permitMessages":5,"x":[1,-0,1.5e3,{"a":[]},null,false]}"#,
-        r#"{"deliverAt":"10","deliverAfterMs":1.9,"replicationClusters":["a",null,1],"disableReplication":0}"#,
+        r#"{"deliverAt":"10","deliverAfterMs":1.9,"replicationClusters":["a",null,1],"sequenceId":0}"#,
         r#"{"one":{"keyValue":"QQ==","metadata":{"version":"1"}},"two":null,"uncompressedMessageSize":7}"#,
     ];
     let pieces: [&str; 24] = [
