@@ -1,1 +1,117 @@
-//! app
+//! The program: command line, start, stop. The only place that knows every part.
+//!
+//! Exit codes: 0 after a clean stop, 1 when something failed, 2 for a wrong command line or configuration,
+//! 128 and the signal's number after a second signal.
+
+mod checks;
+mod cli;
+mod host;
+mod plan;
+mod serve;
+
+use crate::config::{self, Config, ConfigError, Settings, Sources};
+use clap::Parser;
+use cli::{Arguments, Command, SettingArguments};
+use plan::Plan;
+use std::io::Write;
+use std::process::ExitCode;
+
+/// Something that ends the program before it serves. `Display` names the setting and the mend.
+#[derive(Debug, thiserror::Error)]
+enum Failure {
+    /// The operator's to mend, in the places where settings are written.
+    #[error("{0}")]
+    Config(#[from] ConfigError),
+    /// The configuration file cannot be read.
+    #[error("cannot read the configuration file {path}: {error}; check --config and the file's owner")]
+    File {
+        /// As given.
+        path: String,
+        /// From the system.
+        error: std::io::Error,
+    },
+    /// Anything else.
+    #[error("{0}")]
+    Other(String),
+}
+
+impl Failure {
+    fn exit_code(&self) -> u8 {
+        match self {
+            Failure::Config(_) | Failure::File { .. } => 2,
+            Failure::Other(_) => 1,
+        }
+    }
+}
+
+/// Runs the program on the process's own command line and environment.
+pub fn main() -> ExitCode {
+    let arguments = Arguments::parse();
+    env_logger::Builder::from_env(env_logger::Env::default().default_filter_or("info")).init();
+    let result = match arguments.command {
+        Command::Serve(settings) => with_settings(&settings, serve::serve),
+        Command::Check(settings) => with_settings(&settings, check),
+    };
+    result.unwrap_or_else(|failure| {
+        for line in failure.to_string().lines() {
+            eprintln!("error: {line}");
+        }
+        ExitCode::from(failure.exit_code())
+    })
+}
+
+/// Loads the settings; shows them if only that was asked for, else goes on.
+fn with_settings(
+    arguments: &SettingArguments,
+    go_on: fn(&Plan) -> Result<ExitCode, Failure>,
+) -> Result<ExitCode, Failure> {
+    let (config, settings) = load(arguments)?;
+    if arguments.print_config {
+        return show(&settings.print());
+    }
+    for note in &settings.notes {
+        log::info!("{note}");
+    }
+    let plan = Plan::new(&config, &settings)?;
+    go_on(&plan)
+}
+
+fn load(arguments: &SettingArguments) -> Result<(Config, Settings), Failure> {
+    let path = arguments.config.as_ref().map(|path| path.display().to_string());
+    let text = match (&arguments.config, &path) {
+        (Some(file), Some(path)) => {
+            host::read_config(file).map_err(|error| Failure::File { path: path.clone(), error })?
+        }
+        _ => Vec::new(),
+    };
+    // Names or values that are not UTF-8 are no settings of ours.
+    let environment: Vec<(String, String)> = std::env::vars_os()
+        .filter_map(|(name, value)| Some((name.into_string().ok()?, value.into_string().ok()?)))
+        .collect();
+    let overrides = arguments.overrides();
+    let file = path.as_deref().map(|path| (path, text.as_slice()));
+    Ok(config::load(&Sources { file, environment: &environment, overrides: &overrides })?)
+}
+
+/// `pulsegate check`: every start-up check, one line each.
+fn check(plan: &Plan) -> Result<ExitCode, Failure> {
+    let findings = [
+        checks::ring(plan.run.driver),
+        checks::files(plan),
+        checks::port(plan.run.listen),
+        checks::brokers(&plan.gateway.service),
+    ];
+    let text: String = findings.iter().map(|finding| format!("{finding}\n")).collect();
+    show(&text)?;
+    let failed = findings.iter().any(|finding| finding.grade == checks::Grade::Failure);
+    Ok(if failed { ExitCode::FAILURE } else { ExitCode::SUCCESS })
+}
+
+/// Standard output may be a pipe that nobody reads any more: an error, not a panic.
+fn show(text: &str) -> Result<ExitCode, Failure> {
+    let mut out = std::io::stdout().lock();
+    out.write_all(text.as_bytes())
+        .and_then(|()| out.flush())
+        .map_err(|error| Failure::Other(format!("cannot write to standard output: {error}")))?;
+    Ok(ExitCode::SUCCESS)
+}

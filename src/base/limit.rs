@@ -3,6 +3,11 @@
 
 use std::time::Duration;
 
+// ---- Configuration
+
+/// Largest configuration file, bytes: the original's is 11 KiB, and a wrong path must not read a disk image.
+pub const CONFIG_FILE_BYTES_MAX: usize = 1 << 20;
+
 // ---- HTTP head
 
 /// Largest HTTP request head, bytes (setting `httpMaxRequestHeaderSize`). Source: the original server's default, 8 KiB.
@@ -86,6 +91,19 @@ pub const LINK_OUTBOX_LOW: usize = 128 * 1024;
 pub const BATCH_BYTES_MAX: usize = 128 * 1024;
 /// Message ids in one ACK or REDELIVER command. Source: binary protocol 8.4, 8.5.
 pub const ACK_IDS_MAX: usize = 1000;
+/// Acknowledgements a leg keeps while it has no broker. What is dropped beyond is delivered again.
+pub const DETACHED_ACKS_MAX: usize = 10_000;
+/// Messages a consumer session may have nacked and not yet given back, and, in pull mode, messages it remembers as not
+/// settled. Source: brokers stop at 50 000 unacknowledged messages per consumer, binary protocol 8.4.
+pub const SESSION_UNSETTLED_MAX: usize = 50_000;
+/// Ledgers of which a session with several topics remembers the topic.
+pub const SESSION_LEDGERS_MAX: usize = 65_536;
+/// Batches of other sessions that a session remembers as acknowledged in part.
+pub const FOREIGN_BATCHES_MAX: usize = 256;
+/// Largest batch of another session whose messages are acknowledged one by one: bounds the set that an id makes us keep.
+pub const FOREIGN_BATCH_MESSAGES_MAX: u32 = 65_536;
+/// Bytes of messages kept because they become dead letters when given back, and of dead letters under way, each.
+pub const DEAD_LETTER_BYTES_MAX: usize = 4 << 20;
 /// Incomplete chunked messages kept per consumer; the oldest is dropped. Source: binary protocol 2.5.
 pub const CHUNKED_MESSAGES_MAX: usize = 10;
 /// An incomplete chunked message is dropped after this. Source: binary protocol 2.5.
@@ -97,6 +115,8 @@ pub const CHUNKED_MESSAGE_BYTES_MAX: usize = 64 << 20;
 
 /// Connections of one core (clients and brokers): size of the slot table.
 pub const CORE_CONNECTIONS_MAX: u32 = 65_536;
+/// Slots of a core kept for its links to brokers when the operator caps clients: one for each broker of a large cluster.
+pub const CORE_LINKS_ROOM: u32 = 256;
 /// Mail waiting for one core. Full: the sender is told and answers "busy".
 pub const MAILBOX_MAX: usize = 4096;
 /// Spare buffers a core keeps.
@@ -119,6 +139,7 @@ const _: () = assert!(
     "one session cannot take the whole budget"
 );
 const _: () = assert!(MESSAGE_SIZE_DEFAULT <= MESSAGE_SIZE_MAX, "the default is a legal announcement");
+const _: () = assert!(CORE_LINKS_ROOM < CORE_CONNECTIONS_MAX, "clients have room beside the links");
 const _: () = assert!(BACKOFF_MIN.as_millis() < BACKOFF_MAX.as_millis(), "back-off grows");
 const _: () =
     assert!(DRAIN_SPREAD.as_millis() < DRAIN_TIME_MAX.as_millis(), "draining ends before the deadline");

@@ -1,6 +1,12 @@
 //! Counters: plain numbers in each core, added up when somebody asks, named once in [`names`].
 
 pub mod names;
+mod prometheus;
+
+#[cfg(test)]
+mod tests;
+
+pub use prometheus::prometheus;
 
 /// Upper bounds of the publish latency buckets, microseconds; one more bucket lies above. Source: API 3.6.
 pub const LATENCY_BOUNDS_MICROS: [u64; 9] =
@@ -88,6 +94,42 @@ pub struct NamespaceCounters {
     pub acks: u64,
     /// Publish latency buckets.
     pub latency: [u64; 10],
+    /// Sum of publish latencies, microseconds.
+    pub latency_sum_micros: u64,
+}
+
+impl NamespaceCounters {
+    /// Adds the counts of another.
+    pub fn add(&mut self, other: &NamespaceCounters) {
+        self.combine(other, |a, b| a + b);
+    }
+
+    /// The counts since `earlier`.
+    pub fn since(&self, earlier: &NamespaceCounters) -> NamespaceCounters {
+        let mut delta = self.clone();
+        delta.combine(earlier, u64::saturating_sub);
+        delta
+    }
+
+    /// Counts one successful publish that took this long.
+    pub fn record_latency(&mut self, micros: u64) {
+        let bucket = LATENCY_BOUNDS_MICROS.partition_point(|bound| *bound < micros);
+        self.latency[bucket] += 1;
+        self.latency_sum_micros += micros;
+    }
+
+    fn combine(&mut self, other: &NamespaceCounters, with: impl Fn(u64, u64) -> u64) {
+        self.published =
+            (with(self.published.0, other.published.0), with(self.published.1, other.published.1));
+        self.failures = with(self.failures, other.failures);
+        self.delivered =
+            (with(self.delivered.0, other.delivered.0), with(self.delivered.1, other.delivered.1));
+        self.acks = with(self.acks, other.acks);
+        self.latency_sum_micros = with(self.latency_sum_micros, other.latency_sum_micros);
+        for (mine, theirs) in self.latency.iter_mut().zip(other.latency) {
+            *mine = with(*mine, theirs);
+        }
+    }
 }
 
 /// One core's answer to a request for numbers.
@@ -97,7 +139,7 @@ pub struct CoreReport {
     pub shard: u16,
     /// Its gateway counters.
     pub gateway: GatewayCounters,
-    /// Its I/O counters, under their metric names.
+    /// Its I/O counters, under the names of [`names`]; others are not shown.
     pub io: Vec<(&'static str, u64)>,
     /// Producer sessions, if asked for.
     pub producers: Vec<ProducerRow>,
@@ -105,9 +147,4 @@ pub struct CoreReport {
     pub consumers: Vec<ConsumerRow>,
     /// Per namespace, if asked for.
     pub namespaces: Vec<(String, NamespaceCounters)>,
-}
-
-/// Renders reports of all cores as Prometheus text (version 0.0.4).
-pub fn prometheus(_reports: &[CoreReport]) -> String {
-    unimplemented!()
 }

@@ -5,9 +5,13 @@
 //! Invariants, checked after every mutation: sequence ids strictly grow; entries before `unsent` were written to the
 //! link we are attached to; detached means nothing was written.
 
+use crate::base::limit::MESSAGE_SIZE_DEFAULT;
 use crate::base::time::Instant;
-use crate::wire::pulsar::proto::{CommandProducer, CommandProducerSuccess, CommandSendReceipt};
+use crate::wire::pulsar::proto::{
+    CommandProducer, CommandProducerSuccess, CommandSendReceipt, ProducerAccessMode,
+};
 use crate::wire::route::TopicName;
+use std::cmp::Ordering;
 use std::collections::VecDeque;
 
 /// One entry under way; `T` is what its owner needs when the receipt comes.
@@ -27,6 +31,13 @@ pub struct Pending<T> {
     pub tag: T,
 }
 
+impl<T> Pending<T> {
+    /// The id brokers use in a SEND_ERROR: the highest one of a batch.
+    fn is_named(&self, sequence_id: u64) -> bool {
+        self.sequence_id == sequence_id || self.highest_sequence_id == Some(sequence_id)
+    }
+}
+
 /// What became of a receipt.
 #[derive(Debug)]
 pub enum Receipt<T> {
@@ -41,14 +52,46 @@ pub enum Receipt<T> {
 /// The queue of one producer on one topic.
 pub struct SendQueue<T> {
     topic: TopicName,
-    _pending: VecDeque<Pending<T>>,
+    name: Option<String>,
+    /// The name is the user's, not one that a broker generated.
+    user_named: bool,
+    encrypted: bool,
+    /// Of the next PRODUCER command.
+    epoch: u64,
+    attached: bool,
+    message_size_max: usize,
+    next_sequence_id: u64,
+    /// The first sequence id is settled: given by the user, or taken from the broker's first answer.
+    numbered: bool,
+    pending: VecDeque<Pending<T>>,
+    /// Entries at the head that were written to the link we are attached to.
+    unsent: usize,
+    /// Entries at the head that were written to any link.
+    written: usize,
+    messages: usize,
+    bytes: usize,
 }
 
 impl<T> SendQueue<T> {
     /// A queue for `topic`. `name`: the user's producer name. `initial_sequence_id`: the first message gets this plus 1;
     /// -1: continue after the broker's `last_sequence_id`.
-    pub fn new(_topic: TopicName, _name: Option<String>, _initial_sequence_id: i64) -> Self {
-        unimplemented!()
+    pub fn new(topic: TopicName, name: Option<String>, initial_sequence_id: i64) -> Self {
+        SendQueue {
+            topic,
+            user_named: name.is_some(),
+            name,
+            encrypted: false,
+            epoch: 0,
+            attached: false,
+            message_size_max: MESSAGE_SIZE_DEFAULT,
+            next_sequence_id: following(initial_sequence_id),
+            numbered: initial_sequence_id != -1,
+            pending: VecDeque::new(),
+            unsent: 0,
+            written: 0,
+            messages: 0,
+            bytes: 0,
+        }
     }
 
     /// The topic (one partition, or a topic without partitions).
@@ -58,82 +101,153 @@ impl<T> SendQueue<T> {
 
     /// The producer name once known (given, or from the broker).
     pub fn name(&self) -> Option<&str> {
-        unimplemented!()
+        self.name.as_deref()
+    }
+
+    /// Takes over a name that a broker generated for another partition, unless this queue has one (protocol 7.8).
+    pub fn adopt_name(&mut self, name: &str) {
+        if self.name.is_none() {
+            self.name = Some(name.to_owned());
+        }
     }
 
     /// Declares that this producer's payloads are encrypted by the client.
     pub fn set_encrypted(&mut self) {
-        unimplemented!()
+        self.encrypted = true;
     }
 
     /// The PRODUCER command of the next attempt: same name, epoch counted up.
-    pub fn create_command(&mut self, _producer_id: u64, _request_id: u64) -> CommandProducer {
-        unimplemented!()
+    pub fn create_command(&mut self, producer_id: u64, request_id: u64) -> CommandProducer {
+        let epoch = self.epoch;
+        self.epoch += 1;
+        CommandProducer {
+            topic: self.topic.as_str().to_owned(),
+            producer_id,
+            request_id,
+            producer_name: self.name.clone(),
+            encrypted: Some(self.encrypted),
+            epoch: Some(epoch),
+            user_provided_producer_name: Some(self.user_named),
+            producer_access_mode: Some(ProducerAccessMode::Shared as i32),
+            ..CommandProducer::default()
+        }
     }
 
     /// The broker made the producer: everything unconfirmed is to be written again.
-    pub fn on_created(&mut self, _success: &CommandProducerSuccess, _message_size_max: usize) {
-        unimplemented!()
+    pub fn on_created(&mut self, success: &CommandProducerSuccess, message_size_max: usize) {
+        self.adopt_name(&success.producer_name);
+        if !self.numbered {
+            self.numbered = true;
+            self.next_sequence_id = following(success.last_sequence_id.unwrap_or(-1));
+        }
+        self.message_size_max = message_size_max;
+        self.attached = true;
+        self.unsent = 0;
+        self.check();
     }
 
     /// The link or the producer is gone: nothing counts as written any more.
     pub fn on_detached(&mut self) {
-        unimplemented!()
+        self.attached = false;
+        self.unsent = 0;
+        self.check();
     }
 
     /// True between [`SendQueue::on_created`] and [`SendQueue::on_detached`].
     pub fn is_attached(&self) -> bool {
-        unimplemented!()
+        self.attached
     }
 
     /// Largest message of the broker, metadata and payload, bytes; the default before the first attachment.
     pub fn message_size_max(&self) -> usize {
-        unimplemented!()
+        self.message_size_max
     }
 
     /// The sequence id the next message gets.
     pub fn next_sequence_id(&self) -> u64 {
-        unimplemented!()
+        self.next_sequence_id
     }
 
     /// Queues an entry that took `messages` sequence ids from [`SendQueue::next_sequence_id`] on.
-    pub fn push(&mut self, _entry: Vec<u8>, _messages: u32, _is_batch: bool, _queued_at: Instant, _tag: T) {
-        unimplemented!()
+    pub fn push(&mut self, entry: Vec<u8>, messages: u32, is_batch: bool, queued_at: Instant, tag: T) {
+        debug_assert!(messages > 0, "an entry holds messages");
+        debug_assert!(is_batch || messages == 1, "several messages are a batch");
+        let sequence_id = self.next_sequence_id;
+        self.next_sequence_id = sequence_id.wrapping_add(u64::from(messages));
+        // From here on the broker's counter comes too late.
+        self.numbered = true;
+        let highest_sequence_id = is_batch.then(|| self.next_sequence_id.wrapping_sub(1));
+        self.messages += messages as usize;
+        self.bytes += entry.len();
+        self.pending.push_back(Pending { sequence_id, highest_sequence_id, messages, entry, queued_at, tag });
+        self.check();
     }
 
     /// The next entry to write to the link; counts as written from here on. `None`: detached, or nothing left.
     pub fn next_unsent(&mut self) -> Option<&Pending<T>> {
-        unimplemented!()
+        if !self.has_unsent() {
+            return None;
+        }
+        self.unsent += 1;
+        self.written = self.written.max(self.unsent);
+        self.check();
+        self.pending.get(self.unsent - 1)
     }
 
     /// True when [`SendQueue::next_unsent`] would give something.
     pub fn has_unsent(&self) -> bool {
-        unimplemented!()
+        self.attached && self.unsent < self.pending.len()
     }
 
-    /// A receipt arrived.
-    pub fn on_receipt(&mut self, _receipt: &CommandSendReceipt) -> Receipt<T> {
-        unimplemented!()
+    /// A receipt arrived. While detached nothing is a violation: the answers are those of a link we have left, and
+    /// only one for the head is of use, since it saves sending the head twice.
+    pub fn on_receipt(&mut self, receipt: &CommandSendReceipt) -> Receipt<T> {
+        let violation = if self.attached { Receipt::Violation } else { Receipt::Old };
+        let expected = self.pending.front().map_or(self.next_sequence_id, |head| head.sequence_id);
+        match order(receipt.sequence_id, expected) {
+            Ordering::Less => return Receipt::Old,
+            Ordering::Greater => return violation,
+            Ordering::Equal => {}
+        }
+        let Some(head) = self.pending.front() else { return violation };
+        // Absent, 0, -1 or the entry's own id when the entry is no batch: brokers differ.
+        let highest = receipt.highest_sequence_id.filter(|id| order(*id, receipt.sequence_id).is_gt());
+        let named = highest.is_none_or(|id| head.highest_sequence_id.unwrap_or(head.sequence_id) == id);
+        if self.written == 0 || !named {
+            return violation;
+        }
+        match self.remove(0) {
+            Some(head) => Receipt::Confirmed(head),
+            None => violation,
+        }
     }
 
-    /// Takes the entry with this sequence id out (SEND_ERROR for one message). `None`: not here.
-    pub fn take(&mut self, _sequence_id: u64) -> Option<Pending<T>> {
-        unimplemented!()
+    /// The entry with this sequence id, or with this as its highest.
+    pub fn find(&self, sequence_id: u64) -> Option<&Pending<T>> {
+        self.pending.iter().find(|pending| pending.is_named(sequence_id))
+    }
+
+    /// Takes the entry with this sequence id, or with this as its highest, out (SEND_ERROR for one entry). `None`: not
+    /// here.
+    pub fn take(&mut self, sequence_id: u64) -> Option<Pending<T>> {
+        let index = self.pending.iter().position(|pending| pending.is_named(sequence_id))?;
+        self.remove(index)
     }
 
     /// Gives everything up, oldest first (send timeout, topic terminated).
     pub fn take_all(&mut self) -> VecDeque<Pending<T>> {
-        unimplemented!()
+        (self.unsent, self.written, self.messages, self.bytes) = (0, 0, 0, 0);
+        std::mem::take(&mut self.pending)
     }
 
     /// When the oldest entry was queued.
     pub fn oldest(&self) -> Option<Instant> {
-        unimplemented!()
+        self.pending.front().map(|head| head.queued_at)
     }
 
     /// Entries held.
     pub fn len(&self) -> usize {
-        unimplemented!()
+        self.pending.len()
     }
 
     /// True when nothing is held.
@@ -143,11 +257,53 @@ impl<T> SendQueue<T> {
 
     /// Messages held.
     pub fn messages(&self) -> usize {
-        unimplemented!()
+        self.messages
     }
 
     /// Bytes held.
     pub fn bytes(&self) -> usize {
-        unimplemented!()
+        self.bytes
+    }
+
+    /// Takes one entry out and keeps the books.
+    fn remove(&mut self, index: usize) -> Option<Pending<T>> {
+        let pending = self.pending.remove(index)?;
+        self.unsent -= usize::from(index < self.unsent);
+        self.written -= usize::from(index < self.written);
+        self.messages -= pending.messages as usize;
+        self.bytes -= pending.entry.len();
+        self.check();
+        Some(pending)
+    }
+
+    /// What must hold after every mutation. Looks at the ends only: the middle does not change.
+    fn check(&self) {
+        debug_assert!(
+            self.unsent <= self.written && self.written <= self.pending.len(),
+            "written, then unsent"
+        );
+        debug_assert!(self.attached || self.unsent == 0, "detached means nothing was written");
+        debug_assert!(self.pending.len() <= self.messages, "an entry holds messages");
+        debug_assert!(
+            !self.pending.is_empty() || (self.messages == 0 && self.bytes == 0),
+            "empty holds nothing"
+        );
+        let grows = |a: &Pending<T>, b: u64| order(a.highest_sequence_id.unwrap_or(a.sequence_id), b).is_lt();
+        let (last, before) = (self.pending.back(), self.pending.iter().rev().nth(1));
+        debug_assert!(last.is_none_or(|last| grows(last, self.next_sequence_id)), "ids grow");
+        debug_assert!(before.zip(last).is_none_or(|(a, b)| grows(a, b.sequence_id)), "ids grow");
     }
 }
+
+/// The sequence id after `last`, which is a Java `long`: -1 is before 0.
+fn following(last: i64) -> u64 {
+    last.wrapping_add(1).cast_unsigned()
+}
+
+/// Order of two sequence ids. They are Java `long`s in a `u64` and may begin anywhere, so the distance decides.
+fn order(a: u64, b: u64) -> Ordering {
+    a.wrapping_sub(b).cast_signed().cmp(&0)
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,10 +1,17 @@
 //! What a core's logic may do with its connections: a table of outboxes and wishes, with no ring and no socket in it.
-//! A driver (ring, portable, or a simulated world in tests) carries the wishes out and reports what became of them.
+//! A driver (ring, portable, or a simulated world in tests) carries the wishes out and reports what became of them
+//! through the calls in `events.rs`; `simulate.rs` lets a test play the driver by hand.
 
-use crate::base::table::Key;
+use crate::base::limit;
+use crate::base::pool::BufferPool;
+use crate::base::table::{Key, Table};
 use crate::base::time::{Clock, Instant};
-use crate::shard::mesh::{Mail, ShardId};
-use std::net::SocketAddr;
+use crate::base::wheel::Wheel;
+use crate::shard::conn::{Conn, Leave, Phase};
+use crate::shard::mesh::{Mail, Mesh, ShardId};
+use std::collections::VecDeque;
+use std::net::{IpAddr, SocketAddr};
+use std::sync::Arc;
 use std::time::Duration;
 
 /// Names one connection of one core; a stale key finds nothing.
@@ -13,9 +20,9 @@ pub type ConnKey = Key;
 /// Why a connection ended.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Closed {
-    /// We asked for it and everything in the outbox was sent.
+    /// We asked for it: everything in the outbox was sent and the peer ended its direction too, or it was an abort.
     Local,
-    /// The peer ended it (EOF answered with a close, or a lingering close ran out).
+    /// The peer ended it first (EOF answered with a close), or a lingering close ran out.
     Peer,
     /// Reset, broken pipe, time-out: the errno.
     Errno(i32),
@@ -30,6 +37,8 @@ pub struct Full;
 
 /// A core's logic: told what happened, acts through [`Links`]. No futures, no I/O, no clock; never called twice at once.
 pub trait Handler {
+    /// The core runs; called once, before anything else.
+    fn on_start(&mut self, _io: &mut Links) {}
     /// A client connected.
     fn on_accept(&mut self, io: &mut Links, key: ConnKey, peer: SocketAddr);
     /// A [`Links::connect`] ended: connected, or the errno. After an error the key is dead.
@@ -56,12 +65,71 @@ pub trait Handler {
     fn is_quiet(&self) -> bool;
 }
 
+/// A host name to be looked up.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Question {
+    /// Comes back with the answer.
+    pub token: u64,
+    /// Host name.
+    pub host: String,
+    /// Port of the addresses wanted.
+    pub port: u16,
+}
+
+/// Where mail for other cores goes.
+pub(crate) enum Post {
+    Mesh(Arc<Mesh>),
+    /// A simulation collects it.
+    Kept(Vec<(ShardId, Mail)>),
+}
+
 /// The connections of one core.
 pub struct Links {
-    clock: Clock,
+    pub(crate) clock: Clock,
+    pub(crate) shard: ShardId,
+    pub(crate) shards: usize,
+    pub(crate) connections_max: usize,
+    pub(crate) conns: Table<Conn>,
+    /// Connections whose next step is to be looked at.
+    pub(crate) dirty: VecDeque<ConnKey>,
+    /// Connections that asked for a drained notice: looked at in the next turn.
+    pub(crate) watched: Vec<ConnKey>,
+    pub(crate) pool: BufferPool,
+    /// The handler's timers.
+    pub(crate) timers: Wheel,
+    /// Our own: time-outs of connects and lingering closes; tokens are keys.
+    pub(crate) deadlines: Wheel,
+    pub(crate) due: Vec<u64>,
+    pub(crate) post: Post,
+    pub(crate) own_mail: VecDeque<Mail>,
+    pub(crate) questions: Vec<Question>,
+    /// Answers that needed no look-up: delivered in the next turn.
+    pub(crate) answers: Vec<(u64, Result<Vec<SocketAddr>, String>)>,
+    pub(crate) stats: IoStats,
 }
 
 impl Links {
+    pub(crate) fn new(shard: ShardId, shards: usize, connections_max: usize, post: Post) -> Links {
+        Links {
+            clock: Clock::default(),
+            shard,
+            shards,
+            connections_max,
+            conns: Table::default(),
+            dirty: VecDeque::new(),
+            watched: Vec::new(),
+            pool: BufferPool::default(),
+            timers: Wheel::default(),
+            deadlines: Wheel::default(),
+            due: Vec::new(),
+            post,
+            own_mail: VecDeque::new(),
+            questions: Vec::new(),
+            answers: Vec::new(),
+            stats: IoStats::default(),
+        }
+    }
+
     /// The time of this turn.
     pub fn clock(&self) -> Clock {
         self.clock
@@ -69,94 +137,174 @@ impl Links {
 
     /// Which core this is.
     pub fn shard(&self) -> ShardId {
-        unimplemented!()
+        self.shard
     }
 
     /// How many cores there are.
     pub fn shards(&self) -> usize {
-        unimplemented!()
+        self.shards
     }
 
     /// Begins a connection; [`Handler::on_connected`] tells how it went. Fails at once when the table is full.
-    pub fn connect(&mut self, _to: SocketAddr, _time_max: Duration) -> Result<ConnKey, Full> {
-        unimplemented!()
+    pub fn connect(&mut self, to: SocketAddr, time_max: Duration) -> Result<ConnKey, Full> {
+        if self.conns.len() >= self.connections_max {
+            return Err(Full);
+        }
+        let key = self.insert(Conn::new(Phase::Connecting, None, to));
+        self.deadlines.arm(self.clock.now + time_max, key.to_bits());
+        Ok(key)
     }
 
-    /// Looks a host name up on a helper thread; [`Handler::on_resolved`] brings the result.
-    pub fn resolve(&mut self, _token: u64, _host: &str, _port: u16) {
-        unimplemented!()
+    /// Looks a host name up on a helper thread; [`Handler::on_resolved`] brings the result, never in this call.
+    pub fn resolve(&mut self, token: u64, host: &str, port: u16) {
+        let literal = host.strip_prefix('[').and_then(|h| h.strip_suffix(']')).unwrap_or(host);
+        match literal.parse::<IpAddr>() {
+            Ok(ip) => self.answers.push((token, Ok(vec![SocketAddr::new(ip, port)]))),
+            Err(_) => self.questions.push(Question { token, host: host.to_owned(), port }),
+        }
     }
 
     /// The outbox: what is appended leaves at the end of this turn. `None`: the key is dead or closing.
-    pub fn outbox(&mut self, _key: ConnKey) -> Option<&mut Vec<u8>> {
-        unimplemented!()
+    pub fn outbox(&mut self, key: ConnKey) -> Option<&mut Vec<u8>> {
+        let conn = self.conns.get_mut(key).filter(|c| c.writable())?;
+        if conn.out.capacity() == 0 {
+            conn.out = self.pool.take();
+        }
+        if !conn.dirty {
+            conn.dirty = true;
+            self.dirty.push_back(key);
+        }
+        Some(&mut conn.out)
     }
 
     /// Bytes not yet taken by the kernel.
-    pub fn queued(&self, _key: ConnKey) -> usize {
-        unimplemented!()
+    pub fn queued(&self, key: ConnKey) -> usize {
+        self.conns.get(key).map_or(0, Conn::queued)
     }
 
     /// Asks for one [`Handler::on_drained`] once at most `mark` bytes are queued (at the earliest in the next turn).
-    pub fn notify_below(&mut self, _key: ConnKey, _mark: usize) {
-        unimplemented!()
+    pub fn notify_below(&mut self, key: ConnKey, mark: usize) {
+        if let Some(conn) = self.conns.get_mut(key).filter(|c| c.writable()) {
+            if conn.mark.replace(mark).is_none() {
+                self.watched.push(key);
+            }
+        }
     }
 
     /// Address of the other end.
-    pub fn peer(&self, _key: ConnKey) -> Option<SocketAddr> {
-        unimplemented!()
+    pub fn peer(&self, key: ConnKey) -> Option<SocketAddr> {
+        self.conns.get(key).map(|c| c.peer)
     }
 
-    /// Our own address on this connection.
-    pub fn local(&self, _key: ConnKey) -> Option<SocketAddr> {
-        unimplemented!()
+    /// Our own address on this connection, where the driver knows it (the ring does not: it would cost a system call).
+    pub fn local(&self, key: ConnKey) -> Option<SocketAddr> {
+        self.conns.get(key)?.local
     }
 
     /// Stops reading. Bytes already received (a few buffers at most) are still delivered.
-    pub fn pause(&mut self, _key: ConnKey) {
-        unimplemented!()
+    pub fn pause(&mut self, key: ConnKey) {
+        self.change(key, |conn| conn.paused = true);
     }
 
     /// Reads again.
-    pub fn resume(&mut self, _key: ConnKey) {
-        unimplemented!()
+    pub fn resume(&mut self, key: ConnKey) {
+        self.change(key, |conn| conn.paused = false);
     }
 
     /// Sends what is in the outbox, ends our direction, reads and drops what still comes until the peer ends its own
-    /// or `linger` has passed, then closes. [`Handler::on_bytes`] is not called any more.
-    pub fn close(&mut self, _key: ConnKey, _linger: Duration) {
-        unimplemented!()
+    /// or `linger` has passed, then closes. [`Handler::on_bytes`] is not called any more. With a `linger` of zero the
+    /// socket is closed as soon as the outbox is sent.
+    pub fn close(&mut self, key: ConnKey, linger: Duration) {
+        let Some(conn) = self.conns.get_mut(key) else { return };
+        match conn.phase {
+            Phase::Connecting => conn.die(false, Closed::Local),
+            Phase::Open => {
+                conn.why = if conn.eof { Closed::Peer } else { Closed::Local };
+                conn.phase = Phase::Ending { linger: !linger.is_zero(), shut: false };
+                if !linger.is_zero() {
+                    self.deadlines.arm(self.clock.now + linger, key.to_bits());
+                }
+            }
+            Phase::Ending { .. } | Phase::Leaving | Phase::Dead { .. } => return,
+        }
+        self.touch(key);
     }
 
     /// Drops the outbox and resets the connection.
-    pub fn abort(&mut self, _key: ConnKey) {
-        unimplemented!()
+    pub fn abort(&mut self, key: ConnKey) {
+        self.change(key, |conn| conn.die(true, Closed::Local));
     }
 
     /// Arms a timer. Tokens are the caller's; arming again does not disarm: a token that finds nothing due is harmless.
-    pub fn arm(&mut self, _at: Instant, _token: u64) {
-        unimplemented!()
+    pub fn arm(&mut self, at: Instant, token: u64) {
+        self.timers.arm(at, token);
     }
 
     /// Sends mail to another core (or this one). A full mailbox gives it back.
-    pub fn mail(&mut self, _to: ShardId, _mail: Mail) -> Result<(), Mail> {
-        unimplemented!()
+    pub fn mail(&mut self, to: ShardId, mail: Mail) -> Result<(), Mail> {
+        if usize::from(to.0) >= self.shards {
+            return Err(mail);
+        }
+        if to == self.shard {
+            if self.own_mail.len() >= limit::MAILBOX_MAX {
+                return Err(mail);
+            }
+            self.own_mail.push_back(mail);
+            return Ok(());
+        }
+        match &mut self.post {
+            Post::Mesh(mesh) => mesh.mail(self.shard, to, mail),
+            Post::Kept(kept) => {
+                kept.push((to, mail));
+                Ok(())
+            }
+        }
     }
 
     /// Hands the live socket to another core, where it arrives as [`Mail::Adopt`]'s key with `head`, the bytes read here
-    /// and to be read again there.
-    pub fn migrate(&mut self, _key: ConnKey, _to: ShardId, _head: Vec<u8>) {
-        unimplemented!()
+    /// and to be read again there; bytes that still arrive here follow in `head`. The outbox is sent first. Here it ends
+    /// with [`Closed::Moved`], or with the errno when the other core cannot take it.
+    pub fn migrate(&mut self, key: ConnKey, to: ShardId, head: Vec<u8>) {
+        if usize::from(to.0) >= self.shards {
+            return self.abort(key);
+        }
+        self.change(key, |conn| {
+            if conn.phase == Phase::Open {
+                conn.phase = Phase::Leaving;
+                conn.leave = Some(Box::new(Leave { to, head }));
+            }
+        });
     }
 
     /// Counters of the I/O layer.
     pub fn stats(&self) -> IoStats {
-        unimplemented!()
+        IoStats { open: self.conns.len() as u64, ..self.stats }
     }
 
-    /// A table driven by hand, for tests and simulations of handlers.
-    pub fn simulated(_shard: ShardId, _shards: usize) -> Links {
-        unimplemented!()
+    /// A table driven by hand, for tests and simulations of handlers: see the `simulate_*` and `take_*` calls.
+    pub fn simulated(shard: ShardId, shards: usize) -> Links {
+        Links::new(shard, shards, limit::CORE_CONNECTIONS_MAX as usize, Post::Kept(Vec::new()))
+    }
+
+    pub(crate) fn insert(&mut self, conn: Conn) -> ConnKey {
+        let key = self.conns.insert(conn);
+        self.touch(key);
+        key
+    }
+
+    /// Puts a connection on the list of those to look at.
+    pub(crate) fn touch(&mut self, key: ConnKey) {
+        if let Some(conn) = self.conns.get_mut(key).filter(|c| !c.dirty) {
+            conn.dirty = true;
+            self.dirty.push_back(key);
+        }
+    }
+
+    fn change(&mut self, key: ConnKey, change: impl FnOnce(&mut Conn)) {
+        if let Some(conn) = self.conns.get_mut(key) {
+            change(conn);
+            self.touch(key);
+        }
     }
 }
 

@@ -1,8 +1,12 @@
 //! What cores may say to each other: plain data over bounded queues, and nothing else.
 
+use crate::base::limit;
 use crate::metrics::CoreReport;
 use crate::shard::links::ConnKey;
-use std::net::SocketAddr;
+use crate::shard::sys::Bell;
+use std::net::{SocketAddr, TcpStream};
+use std::sync::atomic::{AtomicBool, AtomicI32, AtomicU64, Ordering};
+use std::sync::mpsc::{Receiver, SyncSender, TrySendError, sync_channel};
 
 /// Number of a core, from 0.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
@@ -34,4 +38,153 @@ pub enum Mail {
         /// The core's report.
         report: Box<CoreReport>,
     },
+}
+
+/// What lies in a mailbox: mail of the logic above, and the drivers' own.
+#[derive(Debug)]
+pub(crate) enum Letter {
+    Mail { from: ShardId, mail: Mail },
+    Resolved { token: u64, result: Result<Vec<SocketAddr>, String> },
+    Parcel(Parcel),
+}
+
+/// A socket on its way, with what is known of it.
+#[derive(Debug)]
+pub(crate) struct Parcel {
+    pub(crate) from: ShardId,
+    pub(crate) socket: Handed,
+    pub(crate) peer: SocketAddr,
+    pub(crate) head: Vec<u8>,
+}
+
+/// How a socket travels.
+#[derive(Debug)]
+pub(crate) enum Handed {
+    /// From ring to ring; its arrival there carries this ticket.
+    Ticket(u64),
+    /// As an owned descriptor: closed if nobody takes it out.
+    Stream(TcpStream),
+}
+
+/// What a core publishes about itself for the watchdog, and what the watchdog and `stop` tell it.
+#[derive(Debug, Default)]
+pub(crate) struct Pulse {
+    /// Grows with each turn.
+    pub(crate) beats: AtomicU64,
+    /// Zero: awake. Else asleep until this time, nanoseconds since the process began (`u64::MAX`: no timer).
+    pub(crate) asleep_until: AtomicU64,
+    /// Set by the watchdog: do not stay parked.
+    pub(crate) kicked: AtomicBool,
+    /// Times the watchdog found the core standing still.
+    pub(crate) stalls: AtomicU64,
+    /// The core has ended.
+    pub(crate) ended: AtomicBool,
+}
+
+struct Core {
+    sender: SyncSender<Letter>,
+    bell: Bell,
+    /// The bell was rung and the core has not looked since: no need to ring again.
+    rung: AtomicBool,
+    /// Descriptor of the core's ring, -1 while it has none.
+    ring: AtomicI32,
+    pulse: Pulse,
+}
+
+/// All mailboxes and doorbells of the process. Shared by the cores; holds no state of any connection.
+pub(crate) struct Mesh {
+    cores: Vec<Core>,
+    stopping: AtomicBool,
+}
+
+impl Mesh {
+    /// The mesh and each core's end of its mailbox. `bells` as the driver needs them, one for each core.
+    pub(crate) fn new(bells: Vec<Bell>) -> (Mesh, Vec<Receiver<Letter>>) {
+        let (mut cores, mut mailboxes) = (Vec::new(), Vec::new());
+        for bell in bells {
+            let (sender, mailbox) = sync_channel(limit::MAILBOX_MAX);
+            let (rung, ring) = (AtomicBool::new(false), AtomicI32::new(-1));
+            cores.push(Core { sender, bell, rung, ring, pulse: Pulse::default() });
+            mailboxes.push(mailbox);
+        }
+        (Mesh { cores, stopping: AtomicBool::new(false) }, mailboxes)
+    }
+
+    pub(crate) fn len(&self) -> usize {
+        self.cores.len()
+    }
+
+    pub(crate) fn mail(&self, from: ShardId, to: ShardId, mail: Mail) -> Result<(), Mail> {
+        match self.post(to, Letter::Mail { from, mail }) {
+            Err(Letter::Mail { mail, .. }) => Err(mail),
+            _ => Ok(()),
+        }
+    }
+
+    /// Puts a letter into a mailbox and rings. A full mailbox, or one of a core that has ended, gives it back.
+    pub(crate) fn post(&self, to: ShardId, letter: Letter) -> Result<(), Letter> {
+        match self.core(to).sender.try_send(letter) {
+            Ok(()) => {
+                self.ring_bell(to);
+                Ok(())
+            }
+            Err(TrySendError::Full(letter) | TrySendError::Disconnected(letter)) => Err(letter),
+        }
+    }
+
+    /// As `post`, but waits for room: for helper threads only, never for a core.
+    pub(crate) fn post_waiting(&self, to: ShardId, letter: Letter) {
+        // An error means that the core has ended: nobody wants the letter.
+        if self.core(to).sender.send(letter).is_ok() {
+            self.ring_bell(to);
+        }
+    }
+
+    /// Wakes a core, asleep or blocked in its ring.
+    pub(crate) fn ring_bell(&self, to: ShardId) {
+        let core = self.core(to);
+        if !core.rung.swap(true, Ordering::SeqCst) {
+            core.bell.ring();
+        }
+    }
+
+    /// The core heard its bell and is about to look: what is posted from here on rings again.
+    pub(crate) fn heard_bell(&self, shard: ShardId) {
+        self.core(shard).rung.store(false, Ordering::SeqCst);
+    }
+
+    /// True when the bell was rung and not yet heard.
+    pub(crate) fn is_rung(&self, shard: ShardId) -> bool {
+        self.core(shard).rung.load(Ordering::SeqCst)
+    }
+
+    pub(crate) fn bell(&self, shard: ShardId) -> &Bell {
+        &self.core(shard).bell
+    }
+
+    pub(crate) fn pulse(&self, shard: ShardId) -> &Pulse {
+        &self.core(shard).pulse
+    }
+
+    pub(crate) fn ring_of(&self, shard: ShardId) -> Option<i32> {
+        Some(self.core(shard).ring.load(Ordering::Acquire)).filter(|fd| *fd >= 0)
+    }
+
+    pub(crate) fn set_ring(&self, shard: ShardId, fd: Option<i32>) {
+        self.core(shard).ring.store(fd.unwrap_or(-1), Ordering::Release);
+    }
+
+    /// Tells all cores to stop.
+    pub(crate) fn stop(&self) {
+        self.stopping.store(true, Ordering::SeqCst);
+        (0..self.cores.len()).for_each(|shard| self.core(ShardId(shard as u16)).bell.ring());
+    }
+
+    pub(crate) fn is_stopping(&self) -> bool {
+        self.stopping.load(Ordering::SeqCst)
+    }
+
+    fn core(&self, shard: ShardId) -> &Core {
+        &self.cores[usize::from(shard.0)]
+    }
 }

@@ -1,9 +1,24 @@
 //! One core: its sockets, timers, mailbox and the loop that drives them. The only layer that names glommio, io_uring,
 //! a socket, a clock or a thread. What happens on the sockets is decided above, by a [`Handler`].
 
+mod bufring;
+mod clock;
+mod conn;
+mod drive;
+mod ending;
+mod events;
 pub mod links;
 pub mod mesh;
+mod portable;
+mod probe;
+mod reactor;
+mod resolver;
+mod ring;
 pub mod run;
+mod simulate;
+mod sys;
+mod watchdog;
 
 pub use links::{Closed, ConnKey, Handler, Links};
 pub use mesh::{Mail, ShardId};
+pub use probe::probe;

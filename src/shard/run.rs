@@ -1,8 +1,22 @@
 //! Starts the cores: listeners, executors, watchdog; stops them again.
 
+use crate::shard::drive::drive;
+use crate::shard::ending::Ending;
 use crate::shard::links::Handler;
-use crate::shard::mesh::ShardId;
+use crate::shard::mesh::{Mesh, ShardId};
+use crate::shard::portable::Portable;
+use crate::shard::probe::{SPARE_DESCRIPTORS, probe};
+use crate::shard::reactor::{Reactor, Seat};
+use crate::shard::resolver::Resolver;
+use crate::shard::sys::{self, Bell};
+use crate::shard::watchdog::Watchdog;
+use glommio::{LocalExecutorBuilder, Placement};
+use std::io;
 use std::net::SocketAddr;
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
+use std::sync::mpsc::{Sender, channel};
+use std::task::Waker;
 use std::time::Duration;
 
 /// Which driver moves the bytes.
@@ -64,25 +78,232 @@ pub struct Running {
     pub driver: Driver,
     /// Why not the ring, when it was wanted.
     pub fallback: Option<String>,
+    mesh: Arc<Mesh>,
+    cores: Vec<Thread>,
+    watchdog: Option<Watchdog>,
+}
+
+enum Thread {
+    Executor(glommio::ExecutorJoinHandle<Result<(), String>>),
+    Plain(std::thread::JoinHandle<Result<(), String>>),
+}
+
+impl Thread {
+    fn join(self) -> Result<(), String> {
+        let died = || "the thread of a core died".to_owned();
+        match self {
+            Thread::Executor(handle) => handle.join().map_err(|error| error.to_string())?,
+            Thread::Plain(handle) => handle.join().map_err(|_| died())?,
+        }
+    }
 }
 
 impl Running {
-    /// Begins a stop: no more accepts, handlers are told. May be called from a signal thread.
+    /// Begins a stop: no more accepts, handlers are told. May be called from a signal thread, and more than once.
     pub fn stop(&self) {
-        unimplemented!()
+        self.mesh.stop();
     }
 
-    /// Waits until all cores have ended.
-    pub fn join(self) -> Result<(), String> {
-        unimplemented!()
+    /// Waits until all cores have ended; without an earlier [`Running::stop`] that is when one of them fails.
+    pub fn join(mut self) -> Result<(), String> {
+        self.wait()
+    }
+
+    fn wait(&mut self) -> Result<(), String> {
+        let mut result = Ok(());
+        for (shard, core) in self.cores.drain(..).enumerate() {
+            if let Err(reason) = core.join() {
+                log::error!("core {shard} failed: {reason}");
+                result = result.and(Err(format!("core {shard}: {reason}")));
+            }
+        }
+        if let Some(watchdog) = self.watchdog.take() {
+            watchdog.end();
+        }
+        result
+    }
+}
+
+impl Drop for Running {
+    /// Cores never outlive the handle.
+    fn drop(&mut self) {
+        if !self.cores.is_empty() {
+            self.stop();
+            if let Err(reason) = self.wait() {
+                log::error!("{reason}");
+            }
+        }
     }
 }
 
 /// Starts one core per entry of `cores`; `make` builds each core's handler on its own thread.
-pub fn run<H, F>(_config: RunConfig, _make: F) -> Result<Running, StartError>
+pub fn run<H, F>(config: RunConfig, make: F) -> Result<Running, StartError>
 where
     H: Handler + 'static,
     F: Fn(ShardId) -> H + Send + Sync + 'static,
 {
-    unimplemented!()
+    let (driver, fallback) = choose(config.driver)?;
+    let connections_max = affordable_connections(config.connections_max, config.cores.len());
+    let listen = config.listen;
+    let refused = |error: io::Error| StartError::Listen { address: listen, reason: refusal(listen, &error) };
+    let (listening, listeners) = sys::listen(listen, config.cores.len()).map_err(refused)?;
+
+    let failed = |error: io::Error| core_error(ShardId(0), &error.to_string());
+    let bell = if driver == Driver::Ring { Bell::for_ring } else { Bell::for_poll };
+    let bells = config.cores.iter().map(|_| bell()).collect::<io::Result<Vec<_>>>().map_err(failed)?;
+    let (mesh, mailboxes) = Mesh::new(bells);
+    let mesh = Arc::new(mesh);
+    let resolver = Resolver::start(&mesh).map_err(failed)?;
+    let watchdog = Watchdog::start(&mesh).map_err(failed)?;
+    let make = Arc::new(make);
+    let (started, starts) = channel();
+    let register = watchdog.register();
+    let mut running =
+        Running { listening, driver, fallback, mesh, cores: Vec::new(), watchdog: Some(watchdog) };
+    for (index, (listener, mailbox)) in listeners.into_iter().zip(mailboxes).enumerate() {
+        let shard = ShardId(index as u16);
+        let seat = Seat {
+            shard,
+            mesh: Arc::clone(&running.mesh),
+            mailbox,
+            resolver: resolver.clone(),
+            listener,
+            connections_max,
+            drain_spread: config.drain_spread,
+            drain_time_max: config.drain_time_max,
+        };
+        let make = Arc::clone(&make);
+        let cpu = config.pin.then(|| config.cores[index]);
+        let (started, register) = (started.clone(), register.clone());
+        let core = match driver {
+            Driver::Portable => spawn_portable(seat, cpu, started, move || make(shard)),
+            _ => spawn_ring(seat, cpu, started, move |waker| register(shard, waker), move || make(shard)),
+        };
+        running.cores.push(core.map_err(|reason| core_error(shard, &reason))?);
+    }
+    drop(started);
+    // Every core tells; a core whose thread dies before drops its sender.
+    for _ in 0..running.cores.len() {
+        let told = starts.recv().unwrap_or_else(|_| Err((ShardId(0), "its thread died".to_owned())));
+        told.map_err(|(shard, reason)| core_error(shard, &reason))?;
+    }
+    Ok(running)
+}
+
+type Started = Sender<Result<(), (ShardId, String)>>;
+
+fn core_error(shard: ShardId, reason: &str) -> StartError {
+    StartError::Core { shard, reason: reason.to_owned() }
+}
+
+fn choose(wanted: Driver) -> Result<(Driver, Option<String>), StartError> {
+    match (wanted, probe()) {
+        (Driver::Portable, _) => Ok((Driver::Portable, None)),
+        (_, Ok(())) => Ok((Driver::Ring, None)),
+        (Driver::Ring, Err(reason)) => Err(core_error(ShardId(0), &reason)),
+        (Driver::Auto, Err(reason)) => {
+            log::warn!("falling back to readiness polling, which is slower: {reason}");
+            Ok((Driver::Portable, Some(reason)))
+        }
+    }
+}
+
+/// The setting, cut to what the limit of open descriptors allows each core.
+fn affordable_connections(wanted: u32, cores: usize) -> u32 {
+    let limit = sys::raise_descriptor_limit();
+    let each = limit.saturating_sub(SPARE_DESCRIPTORS) / cores.max(1) as u64;
+    let affordable = u32::try_from(each).unwrap_or(u32::MAX).max(1);
+    if affordable < wanted {
+        log::warn!(
+            "{affordable} instead of {wanted} connections per core: the limit of open descriptors is {limit} \
+             (ulimit -n, LimitNOFILE=)"
+        );
+    }
+    wanted.min(affordable)
+}
+
+fn refusal(address: SocketAddr, error: &io::Error) -> String {
+    let port = address.port();
+    match error.kind() {
+        io::ErrorKind::AddrInUse => {
+            format!("port {port} is in use by another process; stop it or choose another port")
+        }
+        io::ErrorKind::PermissionDenied => {
+            format!("port {port} needs a privilege: choose one above 1023, or grant CAP_NET_BIND_SERVICE")
+        }
+        io::ErrorKind::AddrNotAvailable => format!("{} is not an address of this machine", address.ip()),
+        _ => error.to_string(),
+    }
+}
+
+fn spawn_ring<H: Handler + 'static>(
+    seat: Seat,
+    cpu: Option<usize>,
+    started: Started,
+    register: impl FnOnce(Waker) + Send + 'static,
+    make: impl FnOnce() -> H + Send + 'static,
+) -> Result<Thread, String> {
+    let shard = seat.shard;
+    let task = move || async move {
+        let ending = Ending::new(seat.drain_spread, seat.drain_time_max);
+        let mesh = Arc::clone(&seat.mesh);
+        let result = match Reactor::new(seat) {
+            Ok(mut reactor) => {
+                let mut handler = make();
+                tell(&started, Ok(()));
+                drive(&mut reactor, &mut handler, ending, register).await.map_err(|error| error.to_string())
+            }
+            Err(error) => {
+                tell(&started, Err((shard, error.to_string())));
+                Ok(())
+            }
+        };
+        mesh.pulse(shard).ended.store(true, Ordering::SeqCst);
+        result
+    };
+    LocalExecutorBuilder::new(cpu.map_or(Placement::Unbound, Placement::Fixed))
+        .name(&format!("core-{}", shard.0))
+        // Far away: see the head of `drive.rs`.
+        .preempt_timer(Duration::from_secs(1))
+        // Files are no business of ours: glommio's minimum.
+        .io_memory(64 << 10)
+        .spawn(task)
+        .map(Thread::Executor)
+        .map_err(|error| error.to_string())
+}
+
+fn spawn_portable<H: Handler + 'static>(
+    seat: Seat,
+    cpu: Option<usize>,
+    started: Started,
+    make: impl FnOnce() -> H + Send + 'static,
+) -> Result<Thread, String> {
+    let shard = seat.shard;
+    let task = move || {
+        if cpu.is_some_and(|id| !core_affinity::set_for_current(core_affinity::CoreId { id })) {
+            log::warn!("core {}: cannot be pinned to processor {cpu:?}", shard.0);
+        }
+        let ending = Ending::new(seat.drain_spread, seat.drain_time_max);
+        let mesh = Arc::clone(&seat.mesh);
+        let result = match Portable::new(seat) {
+            Ok(mut portable) => {
+                let mut handler = make();
+                tell(&started, Ok(()));
+                portable.run(&mut handler, ending).map_err(|error| error.to_string())
+            }
+            Err(error) => {
+                tell(&started, Err((shard, error.to_string())));
+                Ok(())
+            }
+        };
+        mesh.pulse(shard).ended.store(true, Ordering::SeqCst);
+        result
+    };
+    let thread = std::thread::Builder::new().name(format!("core-{}", shard.0)).spawn(task);
+    thread.map(Thread::Plain).map_err(|error| error.to_string())
+}
+
+/// Nobody listens when another core failed before: then all cores are stopped anyway.
+fn tell(started: &Started, result: Result<(), (ShardId, String)>) {
+    drop(started.send(result));
 }

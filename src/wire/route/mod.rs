@@ -1,12 +1,21 @@
 //! URLs to what they ask for: endpoints, topics, subscriptions, parameters (API 1, 3.1, 4.1, 5).
 
+mod keys;
 pub mod params;
+mod path;
+mod spec;
 pub mod topic;
+
+#[cfg(test)]
+mod tests;
 
 use crate::wire::pulsar::entry::EncryptionKey;
 use crate::wire::pulsar::message_id::MessageId;
 use crate::wire::pulsar::proto::{CompressionType, InitialPosition, SubscriptionType};
+use params::Params;
+use std::fmt;
 use std::time::Duration;
+
 pub use topic::TopicName;
 
 /// A URL that cannot be served.
@@ -17,6 +26,13 @@ pub struct RouteError {
     pub status: u16,
     /// Text for the client, e.g. `Invalid query params: For input string: "abc"`.
     pub message: String,
+}
+
+impl RouteError {
+    /// 400: the client's URL is at fault. The prefix is part of the API (2.1).
+    fn invalid(detail: impl fmt::Display) -> Self {
+        RouteError { status: 400, message: format!("Invalid query params: {detail}") }
+    }
 }
 
 /// How keys choose partitions.
@@ -192,17 +208,55 @@ pub enum Mount {
 
 /// The mount of a request target (path and query); `None`: no WebSocket endpoint (404 unless it is another page).
 /// A mount without its trailing slash is `Err` with the location to redirect to (302).
-pub fn mount(_target: &str) -> Result<Option<Mount>, String> {
-    unimplemented!()
+pub fn mount(target: &str) -> Result<Option<Mount>, String> {
+    let (path, query) = path::split(target);
+    for (prefix, mount) in path::MOUNTS {
+        if let Some(rest) = path.strip_prefix(prefix) {
+            if rest.starts_with('/') {
+                return Ok(Some(mount));
+            }
+            if rest.is_empty() {
+                return Err(query.map_or_else(|| format!("{prefix}/"), |query| format!("{prefix}/?{query}")));
+            }
+        }
+    }
+    Ok(None)
 }
 
 /// Reads a request target under a mount into what it asks for. Checks in the order of API 2.2, errors as in 1.3 with
 /// the deliberate differences: 400 throughout.
-pub fn route(_mount: Mount, _target: &str) -> Result<Route, RouteError> {
-    unimplemented!()
+pub fn route(mount: Mount, target: &str) -> Result<Route, RouteError> {
+    let (path, query) = path::split(target);
+    let elements: Vec<&str> = path.split('/').collect();
+    // A query that cannot be decoded tells before its parameters are needed, but after the path.
+    let params = || Params::read(query.unwrap_or_default());
+    Ok(match mount {
+        Mount::Producer => {
+            let topic = path::topic(&elements, elements.len())?;
+            Route::Producer(Box::new(spec::producer(topic, &params()?)?))
+        }
+        Mount::Consumer => {
+            let topic = path::topic(&elements, elements.len() - 1)?;
+            let subscription = path::subscription(&elements)?;
+            Route::Consumer(Box::new(spec::consumer(Topics::One(topic), subscription, &params()?)?))
+        }
+        Mount::MultiConsumer => {
+            let params = params()?;
+            let topics = path::topics(&params)?;
+            let subscription = path::multi_subscription(&elements)?;
+            Route::Consumer(Box::new(spec::consumer(topics, subscription, &params)?))
+        }
+        Mount::Reader => {
+            let topic = path::topic(&elements, elements.len())?;
+            Route::Reader(Box::new(spec::reader(topic, &params()?)?))
+        }
+    })
 }
 
 /// The value of `token` in a query, decoded; for authentication and for leaving it out of logs.
-pub fn token(_target: &str) -> Option<String> {
-    unimplemented!()
+pub fn token(target: &str) -> Option<String> {
+    let query = path::split(target).1?;
+    let named = |name: &str| params::form_decode(name).is_some_and(|name| name == "token");
+    let (_, value) = params::raw_pairs(query).find(|(name, _)| named(name))?;
+    params::form_decode(value).map(|value| value.into_owned())
 }

@@ -1,7 +1,8 @@
 //! A producer's request text (API 3.2).
 
 use crate::wire::pulsar::proto::CompressionType;
-use crate::wire::text::json::{JsonError, JsonReader};
+use crate::wire::text::coerce::{self, Strings};
+use crate::wire::text::json::{JsonError, JsonReader, Shape, Source, Value};
 use std::borrow::Cow;
 
 /// One request, borrowed from the text. Members that this API parses and ignores (`sequenceId`, `disableReplication`,
@@ -11,7 +12,7 @@ pub struct Request<'a> {
     /// Base64 of the message body, not yet decoded. `None`: missing or null.
     pub payload: Option<Cow<'a, str>>,
     /// User properties in order of first appearance, later duplicates winning; `None` as a value: JSON null.
-    pub properties: Vec<(Cow<'a, str>, Option<Cow<'a, str>>)>,
+    pub properties: Strings<'a>,
     /// Echoed in the ack.
     pub context: Option<Cow<'a, str>>,
     /// Message key.
@@ -34,7 +35,52 @@ pub struct Request<'a> {
 
 impl JsonReader {
     /// Reads a request. The text may be changed in place. `Ok(None)`: the literal `null`.
-    pub fn request<'a>(&'a mut self, _text: &'a mut [u8]) -> Result<Option<Request<'a>>, JsonError> {
-        unimplemented!()
+    pub fn request<'a>(&'a mut self, text: &'a mut [u8]) -> Result<Option<Request<'a>>, JsonError> {
+        self.read(text)
     }
+}
+
+impl<'a> Shape<'a> for Option<Request<'a>> {
+    fn read<S: Source<'a>>(source: &mut S) -> Result<Self, S::Error> {
+        const CLASS: &str = "org.apache.pulsar.websocket.data.ProducerMessage";
+        match source.value()? {
+            Value::Object => {}
+            Value::Null => return Ok(None),
+            other => return Err(source.refuse(|| coerce::not_a_container(CLASS, &other))),
+        }
+        let mut request = Request::default();
+        while let Some(name) = source.name()? {
+            match &*name {
+                "payload" => request.payload = coerce::string(source)?,
+                "properties" => request.properties = coerce::strings(source)?.unwrap_or_default(),
+                "context" => request.context = coerce::string(source)?,
+                "key" => request.key = coerce::string(source)?,
+                "replicationClusters" => request.replication_clusters = clusters(source)?,
+                "eventTime" => request.event_time = coerce::string(source)?,
+                "deliverAt" => request.deliver_at = coerce::long(source)?,
+                "deliverAfterMs" => request.deliver_after_ms = coerce::long(source)?,
+                "encryptionParam" => request.encryption_param = coerce::string(source)?,
+                "compressionType" => request.compression = coerce::compression(source)?,
+                "uncompressedMessageSize" => request.uncompressed_size = coerce::int(source)?,
+                "sequenceId" | "schemaVersion" => drop(coerce::long(source)?),
+                "disableReplication" => drop(coerce::boolean(source)?),
+                "keySchema" | "valueSchema" => drop(coerce::string(source)?),
+                _ => source.skip()?,
+            }
+        }
+        Ok(Some(request))
+    }
+}
+
+fn clusters<'a, S: Source<'a>>(source: &mut S) -> Result<Vec<Option<Cow<'a, str>>>, S::Error> {
+    match source.value()? {
+        Value::Array => {}
+        Value::Null => return Ok(Vec::new()),
+        other => return Err(source.refuse(|| coerce::not_a_container("java.util.ArrayList", &other))),
+    }
+    let mut names = Vec::new();
+    while source.item()? {
+        names.push(coerce::string(source)?);
+    }
+    Ok(names)
 }

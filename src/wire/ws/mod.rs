@@ -3,5 +3,8 @@
 pub mod decode;
 pub mod deflate;
 pub mod encode;
+mod header;
+mod inflate;
+mod mask;
 
 pub use decode::{Decoder, DecoderConfig, Event, Violation};

@@ -1,0 +1,173 @@
+//! `pulsegate serve`: checks, cores, signals, stop.
+
+use super::checks::{self, Grade};
+use super::plan::{self, Plan};
+use super::{Failure, cli};
+use crate::config::ServiceUrl;
+use crate::service::gateway::Gateway;
+use crate::shard::run::{Driver, Running, run};
+use signal_hook::consts::{SIGINT, SIGTERM};
+use signal_hook::iterator::Signals;
+use std::hash::{BuildHasher, Hasher, RandomState};
+use std::net::{Ipv4Addr, Ipv6Addr, SocketAddr};
+use std::process::ExitCode;
+use std::sync::Arc;
+use std::sync::mpsc::{Receiver, RecvTimeoutError, Sender, channel};
+use std::thread;
+use std::time::Duration;
+
+/// Beyond the deadline that the cores keep themselves: later they are taken to hang.
+const STOP_GRACE: Duration = Duration::from_secs(2);
+
+/// What ends serving.
+enum Event {
+    /// Somebody wants us to stop.
+    Signal(i32),
+    /// All cores have ended.
+    Ended(Result<(), String>),
+}
+
+/// Serves until a signal comes.
+pub(super) fn serve(plan: &Plan) -> Result<ExitCode, Failure> {
+    log::info!("pulsegate {}", cli::VERSION);
+    // The cores find out about ring and files by themselves; of the port they do not know the settings.
+    let port = checks::port(plan.run.listen);
+    if port.grade == Grade::Failure {
+        return Err(Failure::Other(port.text));
+    }
+    // Before the cores: a signal during the start is then a stop right after it.
+    let (sender, events) = channel();
+    watch_signals(sender.clone())?;
+
+    let shards = plan.run.cores.len();
+    let gateway = Arc::clone(&plan.gateway);
+    let seed = seed();
+    let running = run(plan.run.clone(), move |shard| {
+        Gateway::new(Arc::clone(&gateway), shard, shards, seed.wrapping_add(u64::from(shard.0)))
+    })
+    .map_err(|error| Failure::Other(error.to_string()))?;
+    announce(&running, plan);
+    watch_brokers(plan.gateway.service.clone())?;
+    wait(running, sender, &events, plan.run.drain_time_max)
+}
+
+/// Jitter and generated names differ between processes; nothing secret hangs on it.
+fn seed() -> u64 {
+    RandomState::new().build_hasher().finish()
+}
+
+fn spawn(name: &str, work: impl FnOnce() + Send + 'static) -> Result<(), Failure> {
+    match thread::Builder::new().name(name.to_owned()).spawn(work) {
+        Ok(_) => Ok(()),
+        Err(error) => {
+            Err(Failure::Other(format!("cannot start the thread {name}: {error}; raise ulimit -u")))
+        }
+    }
+}
+
+fn watch_signals(sender: Sender<Event>) -> Result<(), Failure> {
+    let mut signals = Signals::new([SIGTERM, SIGINT])
+        .map_err(|error| Failure::Other(format!("cannot watch for signals: {error}")))?;
+    spawn("signals", move || {
+        for signal in signals.forever() {
+            if sender.send(Event::Signal(signal)).is_err() {
+                return;
+            }
+        }
+    })
+}
+
+/// Brokers may come later than we do: a log line, and no reason to stay down. Name servers can be slow, hence
+/// a thread.
+fn watch_brokers(service: ServiceUrl) -> Result<(), Failure> {
+    spawn("broker-check", move || {
+        let finding = checks::brokers(&service);
+        match finding.grade {
+            Grade::Good => log::debug!("broker: {}", finding.text),
+            _ => log::warn!("{}", finding.text),
+        }
+    })
+}
+
+fn announce(running: &Running, plan: &Plan) {
+    let driver = match running.driver {
+        Driver::Ring => "ring (io_uring)",
+        Driver::Portable => "portable",
+        Driver::Auto => "auto",
+    };
+    if let Some(reason) = &running.fallback {
+        log::warn!("no ring: {reason}");
+    }
+    let cores = plan::list(&plan.run.cores);
+    let pinned = if plan.run.pin { ", pinned" } else { "" };
+    log::info!("listening on {}, processors {cores}{pinned}, driver {driver}", running.listening);
+    log::info!("brokers: {}", plan.gateway.service);
+    let here = reachable(running.listening);
+    log::info!("try it: curl http://{here}/readyz");
+    log::info!("produce: ws://{here}/ws/v2/producer/persistent/public/default/my-topic");
+}
+
+/// An address to paste: "any address" cannot be connected to everywhere.
+fn reachable(listening: SocketAddr) -> SocketAddr {
+    match listening {
+        SocketAddr::V4(address) if address.ip().is_unspecified() => {
+            (Ipv4Addr::LOCALHOST, address.port()).into()
+        }
+        SocketAddr::V6(address) if address.ip().is_unspecified() => {
+            (Ipv6Addr::LOCALHOST, address.port()).into()
+        }
+        other => other,
+    }
+}
+
+/// Waits for the first signal, stops the cores, and sees to it that the process ends in time.
+fn wait(
+    running: Running,
+    sender: Sender<Event>,
+    events: &Receiver<Event>,
+    time_max: Duration,
+) -> Result<ExitCode, Failure> {
+    if let Ok(Event::Signal(signal)) = events.recv() {
+        log::info!("stopping on {}; once more ends at once", signal_name(signal));
+    }
+    running.stop();
+    spawn("join", move || {
+        // Nobody listens only when the process is on its way out already.
+        if sender.send(Event::Ended(running.join())).is_err() {
+            log::debug!("the cores ended after the process did");
+        }
+    })?;
+    match events.recv_timeout(time_max.saturating_add(STOP_GRACE)) {
+        Ok(Event::Ended(Ok(()))) => {
+            log::info!("stopped");
+            Ok(ExitCode::SUCCESS)
+        }
+        Ok(Event::Ended(Err(reason))) => Err(Failure::Other(format!("not every core ended well: {reason}"))),
+        Ok(Event::Signal(signal)) => {
+            log::warn!("ended at once on a second signal, {}", signal_name(signal));
+            // Signal numbers are below 64.
+            Ok(ExitCode::from(128 + signal as u8))
+        }
+        Err(RecvTimeoutError::Timeout | RecvTimeoutError::Disconnected) => {
+            Err(Failure::Other(format!("the cores did not stop within {time_max:?} (shutdownTimeoutMillis)")))
+        }
+    }
+}
+
+fn signal_name(signal: i32) -> &'static str {
+    signal_hook::low_level::signal_name(signal).unwrap_or("a signal")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_address_to_paste_can_be_connected_to() {
+        for (listening, expected) in
+            [("0.0.0.0:80", "127.0.0.1:80"), ("[::]:80", "[::1]:80"), ("10.0.0.1:80", "10.0.0.1:80")]
+        {
+            assert_eq!(reachable(listening.parse().unwrap()), expected.parse().unwrap());
+        }
+    }
+}

@@ -1,0 +1,291 @@
+//! The service URL: the broker we ask first. With `pulsar://` one of its hosts; with `http://` the broker that an HTTP
+//! lookup names. Questions wait here until a link is ready, and fail together when none can be had.
+
+use super::brokers::Target;
+use super::legs::failed;
+use super::token::Token;
+use super::{Conn, Gateway, LegRef, Waiter, errno_text, host_port};
+use crate::base::limit;
+use crate::base::prng::Prng;
+use crate::base::table::Key;
+use crate::base::time::Instant;
+use crate::config::gateway::ServiceUrl;
+use crate::session::upstream::discover::{Discovered, Discovery};
+use crate::session::upstream::{Answer, Failure, HostPort};
+use crate::shard::{ConnKey, Links};
+use crate::wire::pulsar::proto as p;
+use crate::wire::pulsar::{Command, frame};
+use crate::wire::route::TopicName;
+use std::net::SocketAddr;
+use std::time::Duration;
+
+/// A question for the service URL.
+#[derive(Clone, Debug)]
+pub(super) enum Ask {
+    /// How many partitions has a topic?
+    Partitions { topic: TopicName, waiter: Waiter },
+    /// Which topics has a namespace?
+    Topics { namespace: String, waiter: Waiter },
+    /// Where is the broker of a topic?
+    Lookup { topic: TopicName, authoritative: bool, leg: LegRef },
+}
+
+impl Ask {
+    pub(super) fn waiter(&self) -> Waiter {
+        match self {
+            Ask::Partitions { waiter, .. } | Ask::Topics { waiter, .. } => *waiter,
+            Ask::Lookup { leg, .. } => Waiter::Lookup(*leg),
+        }
+    }
+
+    fn command(&self, request_id: u64) -> Command {
+        match self {
+            Ask::Partitions { topic, .. } => {
+                Command::PartitionedMetadata(p::CommandPartitionedTopicMetadata {
+                    topic: topic.as_str().to_owned(),
+                    request_id,
+                    ..Default::default()
+                })
+            }
+            Ask::Topics { namespace, .. } => Command::GetTopicsOfNamespace(p::CommandGetTopicsOfNamespace {
+                request_id,
+                namespace: namespace.clone(),
+                mode: Some(p::GetTopicsOfNamespaceMode::Persistent as i32),
+                ..Default::default()
+            }),
+            Ask::Lookup { topic, authoritative, .. } => Command::Lookup(p::CommandLookupTopic {
+                topic: topic.as_str().to_owned(),
+                request_id,
+                authoritative: Some(*authoritative),
+                ..Default::default()
+            }),
+        }
+    }
+}
+
+/// State of the service URL.
+pub(super) struct Service {
+    hosts: Vec<HostPort>,
+    http: bool,
+    at: usize,
+    /// With `http://`: the broker found.
+    discovered: Option<HostPort>,
+    discovery: Option<Search>,
+    pub(super) link: Option<Key>,
+    asks: Vec<Ask>,
+    backoff: Duration,
+    retry_at: Option<Instant>,
+    /// Why there is no link; for `/readyz`.
+    pub(super) trouble: Option<String>,
+}
+
+/// An HTTP lookup under way.
+struct Search {
+    host: HostPort,
+    topic: TopicName,
+    conn: Option<ConnKey>,
+    redirects: u32,
+    state: Discovery,
+}
+
+impl Service {
+    pub(super) fn new(url: &ServiceUrl, seed: u64) -> Self {
+        let (hosts, http) = match url {
+            ServiceUrl::Binary(hosts) => (hosts, false),
+            ServiceUrl::Http(hosts) => (hosts, true),
+        };
+        let hosts: Vec<HostPort> = hosts.iter().map(host_port).collect();
+        Service {
+            at: Prng::new(seed).below(hosts.len().max(1) as u64) as usize,
+            hosts,
+            http,
+            discovered: None,
+            discovery: None,
+            link: None,
+            asks: Vec::new(),
+            backoff: limit::BACKOFF_MIN,
+            retry_at: None,
+            trouble: Some("not connected yet".to_owned()),
+        }
+    }
+
+    /// The host that TCP goes to now.
+    pub(super) fn host(&self) -> &HostPort {
+        match &self.discovered {
+            Some(host) if self.http => host,
+            _ => &self.hosts[self.at % self.hosts.len()],
+        }
+    }
+}
+
+impl Gateway {
+    /// Connects to the service URL before the first client needs it. With `http://` the first client's topic starts it.
+    pub(super) fn service_start(&mut self, io: &mut Links) {
+        match self.service.http {
+            true => self.service.trouble = None, // found by the first client's topic
+            false => self.service_connect(io),
+        }
+    }
+
+    /// True when questions can be answered, or when nothing is known to be in the way (`http://` before its first use).
+    pub(super) fn service_is_ready(&self) -> bool {
+        let linked =
+            self.service.link.and_then(|link| self.links.get(link)).is_some_and(|l| l.link.is_ready());
+        linked || (self.service.http && self.service.trouble.is_none())
+    }
+
+    /// Puts a question to the service URL, now or when its link is ready.
+    pub(super) fn ask(&mut self, io: &mut Links, ask: Ask) {
+        match self.service.link.filter(|link| self.links.get(*link).is_some_and(|l| l.link.is_ready())) {
+            Some(link) => self.ask_at(io, link, &ask),
+            None => {
+                self.service.asks.push(ask);
+                self.service_connect(io);
+            }
+        }
+    }
+
+    /// Sends a question on a link that is ready.
+    pub(super) fn ask_at(&mut self, io: &mut Links, link: Key, ask: &Ask) {
+        let now = io.clock().now;
+        if let Some(broker) = self.links.get_mut(link) {
+            let request = broker.link.request(now, ask.waiter());
+            if let Some(out) = broker.conn.and_then(|conn| io.outbox(conn)) {
+                frame::put(out, &ask.command(request));
+            }
+        }
+        self.arm_link(io, link);
+    }
+
+    /// Gets a link to the service URL, unless one is there, on its way, or due later.
+    fn service_connect(&mut self, io: &mut Links) {
+        if self.service.link.is_some() || self.service.discovery.is_some() || self.service.retry_at.is_some()
+        {
+            return;
+        }
+        if self.service.http && self.service.discovered.is_none() {
+            let topic = self.service.asks.iter().find_map(|ask| match ask {
+                Ask::Partitions { topic, .. } | Ask::Lookup { topic, .. } => Some(topic.clone()),
+                Ask::Topics { namespace, .. } => {
+                    TopicName::parse(&format!("persistent://{namespace}/any")).ok()
+                }
+            });
+            if let Some(topic) = topic {
+                let host = self.service.hosts[self.service.at % self.service.hosts.len()].clone();
+                self.search(io, host, topic, 0);
+            }
+            return;
+        }
+        let target = Target { broker: self.service.host().clone(), through: None };
+        let link = self.link_to(io, target);
+        self.service.link = Some(link);
+        if self.links.get(link).is_some_and(|l| l.link.is_ready()) {
+            self.service_link_ready(io);
+        }
+    }
+
+    /// The service link can be asked: everything that waited is sent.
+    pub(super) fn service_link_ready(&mut self, io: &mut Links) {
+        self.service.trouble = None;
+        self.service.backoff = limit::BACKOFF_MIN;
+        let Some(link) = self.service.link else { return };
+        for ask in std::mem::take(&mut self.service.asks) {
+            self.ask_at(io, link, &ask);
+        }
+    }
+
+    /// The service link is gone or could not be had: the next host is tried after a pause, who waited is told.
+    pub(super) fn service_link_failed(&mut self, io: &mut Links, failure: &Failure) {
+        self.service.link = None;
+        self.service.discovered = None;
+        self.service.discovery = None;
+        self.service.at = (self.service.at + 1) % self.service.hosts.len();
+        self.service.trouble = Some(failure.text.clone());
+        let until = io.clock().now + self.service.backoff;
+        self.service.backoff = (self.service.backoff * 2).min(limit::BACKOFF_MAX);
+        self.service.retry_at = Some(until);
+        io.arm(until, Token::Service.pack());
+        for ask in std::mem::take(&mut self.service.asks) {
+            self.answered(io, ask.waiter(), Answer::Failed(failure.clone()));
+        }
+    }
+
+    pub(super) fn service_timer(&mut self, io: &mut Links) {
+        if self.service.retry_at.is_some_and(|at| io.clock().now >= at) {
+            self.service.retry_at = None;
+            self.service_connect(io);
+        }
+    }
+
+    // ---- HTTP lookup
+
+    fn search(&mut self, io: &mut Links, host: HostPort, topic: TopicName, redirects: u32) {
+        let state = Discovery::new(host.to_string());
+        io.resolve(Token::Service.pack(), &host.host, host.port);
+        self.service.discovery = Some(Search { host, topic, conn: None, redirects, state });
+    }
+
+    pub(super) fn discovery_resolved(&mut self, io: &mut Links, result: Result<Vec<SocketAddr>, String>) {
+        let Some(search) = self.service.discovery.as_mut().filter(|search| search.conn.is_none()) else {
+            return;
+        };
+        let name = search.host.to_string();
+        let outcome = result.and_then(|found| {
+            let address = found.first().copied().ok_or_else(|| "no address".to_owned())?;
+            io.connect(address, limit::CONNECT_TIME_MAX).map_err(|full| full.to_string())
+        });
+        match outcome {
+            Ok(conn) => {
+                search.conn = Some(conn);
+                self.conns.insert(conn, Conn::Discovery);
+            }
+            Err(reason) => self.service_link_failed(io, &Failure::connection(&name, &reason)),
+        }
+    }
+
+    pub(super) fn discovery_connected(&mut self, io: &mut Links, key: ConnKey, result: Result<(), i32>) {
+        let token = self.broker_token();
+        let Some(search) = self.service.discovery.as_mut().filter(|search| search.conn == Some(key)) else {
+            return io.abort(key);
+        };
+        match (result, io.outbox(key)) {
+            (Ok(()), Some(out)) => search.state.request(&search.topic, token.as_deref(), out),
+            (result, _) => {
+                self.conns.remove(key);
+                let name = search.host.to_string();
+                let reason = errno_text(result.err().unwrap_or(0));
+                self.service_link_failed(io, &Failure::connection(&name, &reason));
+            }
+        }
+    }
+
+    pub(super) fn discovery_bytes(&mut self, io: &mut Links, key: ConnKey, bytes: &[u8], end: bool) {
+        let Some(search) = self.service.discovery.as_mut().filter(|search| search.conn == Some(key)) else {
+            return io.abort(key);
+        };
+        let Some(verdict) = search.state.on_bytes(bytes, end) else { return };
+        let (topic, redirects) = (search.topic.clone(), search.redirects);
+        self.service.discovery = None;
+        io.abort(key);
+        match verdict {
+            Ok(Discovered::Broker(broker)) => {
+                self.service.discovered = Some(broker);
+                self.service_connect(io);
+            }
+            Ok(Discovered::Elsewhere(host)) if redirects < limit::LOOKUP_REDIRECTS_MAX => {
+                self.search(io, host, topic, redirects + 1);
+            }
+            Ok(Discovered::Elsewhere(host)) => {
+                self.service_link_failed(io, &Failure::connection(&host.to_string(), "too many redirects"));
+            }
+            Err(failure) => self.service_link_failed(io, &failure),
+        }
+    }
+
+    pub(super) fn discovery_closed(&mut self, io: &mut Links, key: ConnKey, why: &str) {
+        if let Some(search) = self.service.discovery.as_ref().filter(|search| search.conn == Some(key)) {
+            let failure = failed(&search.host.to_string(), why);
+            self.service_link_failed(io, &failure);
+        }
+    }
+}

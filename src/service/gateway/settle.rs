@@ -1,0 +1,397 @@
+//! The end of a turn: every session that something happened to is visited once. What it wants sent goes to its links,
+//! its client is paused or read again, its timers are armed.
+
+use super::{Body, GOODBYE_STOPPING, Gateway, LegIndex, LegRef, Session, Stopping, Waiter};
+use crate::base::limit;
+use crate::base::table::Key;
+use crate::base::time::Instant;
+use crate::session::GOODBYE_UNREADABLE;
+use crate::session::consumer::Output;
+use crate::session::upstream::{Answer, Attachment, Role};
+use crate::shard::Links;
+use crate::wire::pulsar::proto as p;
+use crate::wire::pulsar::{Command, frame};
+use std::time::Duration;
+
+/// Bytes of entries one session may put on a link in one turn, so that a flood does not delay the others' by more.
+const LINK_QUANTUM: usize = 256 * 1024;
+
+impl Gateway {
+    /// Visits every dirty session.
+    pub(super) fn settle(&mut self, io: &mut Links) {
+        let mut visiting = std::mem::take(&mut self.visiting);
+        std::mem::swap(&mut visiting, &mut self.dirty);
+        for key in visiting.drain(..) {
+            if let Some(session) = self.sessions.get_mut(key) {
+                session.dirty = false;
+                self.settle_session(io, key);
+            }
+        }
+        self.visiting = visiting;
+    }
+
+    fn settle_session(&mut self, io: &mut Links, key: Key) {
+        self.send_entries(io, key, false);
+        self.carry_out(io, key);
+        self.control_reading(io, key);
+        self.finish_drain(io, key);
+        let next = self.session_due(key);
+        if let Some(session) = self.sessions.get_mut(key) {
+            Gateway::arm_session(io, key, session, next);
+        }
+    }
+
+    /// Writes a producer's entries to its links: as far as their outboxes have room, or `all` of them when the session
+    /// ends (what it may hold is bounded).
+    fn send_entries(&mut self, io: &mut Links, key: Key, all: bool) {
+        let Gateway { sessions, links, .. } = self;
+        let Some(session) = sessions.get_mut(key) else { return };
+        let Session { body, legs, dead_letters, .. } = session;
+        let mut left = if all { usize::MAX } else { LINK_QUANTUM };
+        let mut again = false;
+        let mut write = |id: u64, link: Option<Key>, next: &mut dyn FnMut(&mut Vec<u8>, u64) -> bool| {
+            let Some(broker) = link.and_then(|link| links.get_mut(link)) else { return };
+            let Some(conn) = broker.conn else { return };
+            let queued = io.queued(conn);
+            if queued >= limit::LINK_OUTBOX_HIGH && !all {
+                broker.blocked.push(key);
+                return io.notify_below(conn, limit::LINK_OUTBOX_LOW);
+            }
+            let room = if all { usize::MAX } else { limit::LINK_OUTBOX_HIGH - queued };
+            let Some(out) = io.outbox(conn) else { return };
+            let before = out.len();
+            let stop = before.saturating_add(left.min(room));
+            while next(out, id) {
+                if out.len() >= stop {
+                    again = true;
+                    break;
+                }
+            }
+            left = left.saturating_sub(out.len() - before).max(1);
+        };
+        match body {
+            Body::Producer(producer) => {
+                for (number, leg) in legs.iter().enumerate() {
+                    if producer.has_unsent(number) {
+                        write(leg.id, leg.link, &mut |out, id| match producer.next_unsent(number) {
+                            Some(pending) => {
+                                put_send(out, id, pending);
+                                true
+                            }
+                            None => false,
+                        });
+                    }
+                }
+            }
+            Body::Consumer(consumer) => {
+                if let (Some(leg), Some(queue)) = (dead_letters, consumer.dead_letters()) {
+                    write(leg.id, leg.link, &mut |out, id| match queue.next_unsent() {
+                        Some(pending) => {
+                            put_send(out, id, pending);
+                            true
+                        }
+                        None => false,
+                    });
+                }
+            }
+            Body::Opening(_) => {}
+        }
+        if again {
+            self.mark_dirty(key); // the outbox leaves now; its completion brings the next turn
+        }
+    }
+
+    /// Does what a consumer session asks for.
+    fn carry_out(&mut self, io: &mut Links, key: Key) {
+        loop {
+            let Some(session) = self.sessions.get_mut(key) else { return };
+            let Body::Consumer(consumer) = &mut session.body else { return };
+            match consumer.poll_output() {
+                None => return,
+                Some(Output::ToBroker { leg, mut command }) => {
+                    let Some(found) = session.legs.get(leg) else { continue };
+                    set_consumer_id(&mut command, found.id);
+                    let broker = found.link.and_then(|link| self.links.get(link));
+                    if let Some(out) = broker.and_then(|b| b.conn).and_then(|conn| io.outbox(conn)) {
+                        frame::put(out, &command);
+                    }
+                }
+                Some(Output::Unsubscribe) => self.unsubscribe(io, key),
+                Some(Output::OpenDeadLetters) => {
+                    let leg = self.new_leg(key, Role::Producer, LegIndex::DeadLetters);
+                    if let Some(session) = self.sessions.get_mut(key) {
+                        session.dead_letters = Some(leg);
+                    }
+                    let leg = LegRef { session: key, leg: LegIndex::DeadLetters };
+                    self.leg_step(io, leg, Attachment::start);
+                }
+            }
+        }
+    }
+
+    /// Pauses a client whose producer holds too much, or that does not take its answers; reads it again otherwise.
+    fn control_reading(&mut self, io: &mut Links, key: Key) {
+        let core_max = self.pending_bytes_max();
+        let Some(session) = self.sessions.get_mut(key) else { return };
+        if !session.open {
+            return;
+        }
+        let queued = io.queued(session.client);
+        let (pending, messages) = match &session.body {
+            Body::Producer(producer) => (producer.pending_bytes(), producer.pending_messages()),
+            _ => (0, 0),
+        };
+        self.pending_bytes = self.pending_bytes + pending - session.pending_counted;
+        session.pending_counted = pending;
+        // Below half of the budget it is read again: a session at the edge must not flap.
+        let share = |max: usize, paused: bool| if paused { max / 2 } else { max };
+        let own = pending > share(self.config.session_pending_bytes_max, session.paused)
+            || messages > share(limit::SESSION_PENDING_MESSAGES_MAX, session.paused);
+        let starved = pending > 0 && self.pending_bytes > core_max;
+        let full = queued > limit::OUTBOX_HIGH * if session.kind as u8 == 0 { 1 } else { 4 };
+        let pause = own || starved || full || session.draining;
+        if full || session.blocked {
+            io.notify_below(session.client, limit::OUTBOX_LOW);
+        }
+        if pause != session.paused {
+            session.paused = pause;
+            match pause {
+                true => {
+                    self.counters.producer_pauses += u64::from(own || starved);
+                    io.pause(session.client);
+                }
+                false => io.resume(session.client),
+            }
+        }
+        if starved && pause {
+            self.starved.push(key);
+        } else if !self.starved.is_empty() && self.pending_bytes <= core_max / 2 {
+            for waiting in std::mem::take(&mut self.starved) {
+                self.mark_dirty(waiting);
+            }
+        }
+    }
+
+    /// A consumer whose client does not take what it is sent delivers nothing more until the outbox has drained.
+    pub(super) fn block_if_full(&mut self, io: &mut Links, key: Key) {
+        let Some(session) = self.sessions.get_mut(key) else { return };
+        if session.open && !session.blocked && io.queued(session.client) > limit::OUTBOX_HIGH {
+            session.blocked = true;
+            io.notify_below(session.client, limit::OUTBOX_LOW);
+            self.set_blocked(io, key, true);
+        }
+    }
+
+    pub(super) fn client_drained(&mut self, io: &mut Links, key: Key) {
+        if self.sessions.get_mut(key).is_some_and(|session| std::mem::take(&mut session.blocked)) {
+            self.set_blocked(io, key, false);
+            self.block_if_full(io, key);
+        }
+        self.mark_dirty(key);
+    }
+
+    fn set_blocked(&mut self, io: &mut Links, key: Key, blocked: bool) {
+        self.with_session(io, key, |body, cx| {
+            if let Body::Consumer(consumer) = body {
+                consumer.set_blocked(cx, blocked);
+            }
+        });
+    }
+
+    // ---- time
+
+    fn session_due(&mut self, key: Key) -> Instant {
+        let Some(session) = self.sessions.get_mut(key) else { return Instant::FAR };
+        let own = match &session.body {
+            Body::Producer(producer) => producer.next_timer(),
+            Body::Consumer(consumer) => consumer.next_timer(),
+            Body::Opening(_) => None,
+        };
+        let mut due =
+            own.unwrap_or(Instant::FAR).min(Gateway::opening_timer(session)).min(session.discover_at);
+        let letters = session.dead_letters.as_ref().and_then(|leg| leg.attachment.next_timer());
+        due = due.min(letters.unwrap_or(Instant::FAR));
+        if session.unattached > 0 {
+            let legs = session.legs.iter().filter_map(|leg| leg.attachment.next_timer()).min();
+            due = due.min(legs.unwrap_or(Instant::FAR));
+        }
+        match (session.draining, self.stopping) {
+            (true, Some(stopping)) => due.min(stopping.until),
+            _ => due,
+        }
+    }
+
+    pub(super) fn session_timer(&mut self, io: &mut Links, key: Key) {
+        let now = io.clock().now;
+        let Some(session) = self.sessions.get_mut(key) else { return };
+        session.timer_at = Instant::FAR;
+        if !session.open {
+            if now >= session.open_until {
+                return self.opening_timed_out(io, key);
+            }
+            if matches!(&session.body, Body::Opening(o) if o.retry_at.is_some_and(|at| now >= at)) {
+                self.opening_retry(io, key);
+            }
+        } else if now >= session.discover_at {
+            self.discover(io, key);
+        }
+        self.with_session(io, key, |body, cx| match body {
+            Body::Producer(producer) => producer.on_timer(cx),
+            Body::Consumer(consumer) => consumer.on_timer(cx),
+            Body::Opening(_) => {}
+        });
+        self.legs_timer(io, key, now);
+        self.block_if_full(io, key);
+        self.mark_dirty(key);
+    }
+
+    fn legs_timer(&mut self, io: &mut Links, key: Key, now: Instant) {
+        let Some(session) = self.sessions.get_mut(key) else { return };
+        let due = |leg: &super::Leg| leg.attachment.next_timer().is_some_and(|at| at <= now);
+        let mut legs: Vec<LegIndex> = Vec::new();
+        if session.unattached > 0 {
+            let found = session.legs.iter().enumerate().filter(|(_, leg)| due(leg));
+            legs.extend(found.map(|(number, _)| LegIndex::Topic(number as u32)));
+        }
+        if session.dead_letters.as_ref().is_some_and(due) {
+            legs.push(LegIndex::DeadLetters);
+        }
+        for leg in legs {
+            self.leg_step(io, LegRef { session: key, leg }, |attachment| attachment.on_timer(now));
+        }
+    }
+
+    // ---- unsubscribing
+
+    fn unsubscribe(&mut self, io: &mut Links, key: Key) {
+        let now = io.clock().now;
+        let Some(session) = self.sessions.get_mut(key) else { return };
+        let legs: Vec<(u64, Option<Key>)> = session.legs.iter().map(|leg| (leg.id, leg.link)).collect();
+        let mut asked = 0;
+        for (consumer_id, link) in legs {
+            let Some(broker) = link.and_then(|link| self.links.get_mut(link)) else { continue };
+            let request_id = broker.link.request(now, Waiter::Unsubscribe(key));
+            let command =
+                Command::Unsubscribe(p::CommandUnsubscribe { consumer_id, request_id, ..Default::default() });
+            if let Some(out) = broker.conn.and_then(|conn| io.outbox(conn)) {
+                frame::put(out, &command);
+                asked += 1;
+            }
+        }
+        match self.sessions.get_mut(key) {
+            Some(session) if asked > 0 => session.unsubscribing = asked,
+            _ => self.dismiss(io, key, &GOODBYE_UNREADABLE), // no broker to ask: refused
+        }
+    }
+
+    pub(super) fn unsubscribed(&mut self, io: &mut Links, key: Key, answer: Answer) {
+        let Some(session) = self.sessions.get_mut(key) else { return };
+        session.unsubscribing = session.unsubscribing.saturating_sub(1);
+        let refused = !matches!(answer, Answer::Success);
+        if session.unsubscribing > 0 && !refused {
+            return;
+        }
+        let result = self.with_session(io, key, |body, _| match body {
+            Body::Consumer(consumer) => consumer.on_unsubscribed(if refused { Err(()) } else { Ok(()) }),
+            _ => Ok(()),
+        });
+        if let Some(Err(goodbye)) = result {
+            self.dismiss(io, key, &goodbye);
+        }
+    }
+
+    // ---- ending
+
+    /// Ends a session: what its client sent goes out, its producers and consumers are closed at their brokers.
+    pub(super) fn end_session(&mut self, io: &mut Links, key: Key) {
+        if self.sessions.get_mut(key).is_none() {
+            return;
+        }
+        self.flush_session(io, key);
+        let count = self.sessions.get_mut(key).map_or(0, |session| session.legs.len() as u32);
+        for leg in (0..count).map(LegIndex::Topic).chain([LegIndex::DeadLetters]) {
+            self.close_at_broker(io, LegRef { session: key, leg });
+        }
+        let Some(session) = self.sessions.remove(key) else { return };
+        if session.open {
+            self.counters.sessions[session.kind as usize] -= 1;
+        }
+        self.pending_bytes -= session.pending_counted;
+        for leg in &session.legs {
+            match session.kind {
+                super::SessionKind::Producer => self.producers.remove(&leg.id),
+                _ => self.consumers.remove(&leg.id),
+            };
+        }
+        if let Some(leg) = &session.dead_letters {
+            self.producers.remove(&leg.id);
+        }
+        self.count_ended(&session);
+    }
+
+    /// Ends open batches and writes everything that can be written: acks before a close count.
+    fn flush_session(&mut self, io: &mut Links, key: Key) {
+        self.with_session(io, key, |body, cx| {
+            if let Body::Producer(producer) = body {
+                producer.flush(cx);
+            }
+        });
+        self.send_entries(io, key, true);
+        self.carry_out(io, key);
+    }
+
+    // ---- stopping
+
+    /// The process stops: every client leaves within the spread.
+    pub(super) fn stop(&mut self, io: &mut Links, spread: Duration) {
+        let now = io.clock().now;
+        self.stopping = Some(Stopping { until: now + spread + spread / 2 });
+        let clients: Vec<_> = self
+            .conns
+            .iter()
+            .filter(|(_, conn)| matches!(conn, super::Conn::Client(_)))
+            .map(|(key, _)| key)
+            .collect();
+        let nanos = u64::try_from(spread.as_nanos()).unwrap_or(u64::MAX).max(1);
+        for key in clients {
+            let at = now + Duration::from_nanos(self.prng.below(nanos));
+            self.schedule_leave(io, key, at);
+        }
+    }
+
+    /// A session's client is to leave: what brokers still confirm is waited for, then it is told goodbye.
+    pub(super) fn drain_session(&mut self, io: &mut Links, key: Key) {
+        if let Some(session) = self.sessions.get_mut(key) {
+            session.draining = true;
+            self.flush_session(io, key);
+            self.mark_dirty(key);
+            self.finish_drain(io, key);
+        }
+    }
+
+    fn finish_drain(&mut self, io: &mut Links, key: Key) {
+        let Some(session) = self.sessions.get_mut(key).filter(|session| session.draining) else { return };
+        let pending = match &session.body {
+            Body::Producer(producer) => producer.pending_messages(),
+            _ => 0,
+        };
+        let late = self.stopping.is_none_or(|stopping| io.clock().now >= stopping.until);
+        if pending == 0 || late {
+            self.dismiss(io, key, &GOODBYE_STOPPING);
+        }
+    }
+}
+
+fn put_send<T>(out: &mut Vec<u8>, id: u64, pending: &crate::session::send_queue::Pending<T>) {
+    let (first, last) = (pending.sequence_id, pending.highest_sequence_id);
+    frame::put_send(out, id, first, last, pending.messages, &pending.entry);
+}
+
+fn set_consumer_id(command: &mut Command, id: u64) {
+    match command {
+        Command::Flow(flow) => flow.consumer_id = id,
+        Command::Ack(ack) => ack.consumer_id = id,
+        Command::Redeliver(redeliver) => redeliver.consumer_id = id,
+        other => debug_assert!(false, "a consumer session does not send {other:?}"),
+    }
+}

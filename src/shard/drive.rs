@@ -1,0 +1,144 @@
+//! The glommio task that turns a core's ring.
+//!
+//! Busy: one enter submits what is to be sent and collects what came. Quiet: it blocks *in the ring*, at most [`BLOCK`],
+//! deaf to glommio; to wake glommio through an eventfd for each batch costs as much as glommio's own sockets. Quiet for
+//! longer: it parks the executor on an eventfd that the ring signals, until then or the next timer.
+//!
+//! glommio 0.9.0 may go to sleep with a runnable task, when its preempt timer fires between its last look at the rings
+//! and its first look at the timer (a descheduled thread is enough). Hence: the preempt timer is far away, the task makes
+//! passes through the executor itself, a guard timer ends such a sleep, and the watchdog ends whatever the guard missed.
+
+use crate::base::time::Instant;
+use crate::shard::clock;
+use crate::shard::ending::{Advice, Ending};
+use crate::shard::links::Handler;
+use crate::shard::mesh::Pulse;
+use crate::shard::reactor::Reactor;
+use crate::shard::sys::Bell;
+use glommio::timer::Timer;
+use std::future::{Future, poll_fn};
+use std::io;
+use std::pin::Pin;
+use std::sync::atomic::Ordering;
+use std::task::{Poll, Waker};
+use std::time::Duration;
+
+/// Longest time the thread blocks in its ring.
+const BLOCK: Duration = Duration::from_micros(500);
+/// Parks after this long without a completion: parking costs several system calls, so not between two messages.
+const PARK_AFTER: Duration = Duration::from_millis(2);
+/// The executor's other tasks and its timers get their turn this often.
+const PASS: Duration = Duration::from_millis(1);
+/// While awake a glommio timer is always registered, at most this far away.
+const GUARD: Duration = Duration::from_millis(2);
+
+struct Guard {
+    timer: Option<Timer>,
+    until: Instant,
+}
+
+impl Guard {
+    async fn arm(&mut self, now: Instant) {
+        if self.timer.is_some() && now < self.until {
+            return;
+        }
+        let mut timer = Timer::new(GUARD);
+        // The first poll registers it; nobody waits for it.
+        poll_fn(|cx| {
+            let pending = Pin::new(&mut timer).poll(cx).is_pending();
+            debug_assert!(pending, "a timer of {GUARD:?} cannot be due at once");
+            Poll::Ready(())
+        })
+        .await;
+        (self.timer, self.until) = (Some(timer), now + GUARD);
+    }
+}
+
+type Reading<'a> = Pin<Box<dyn Future<Output = ()> + 'a>>;
+
+/// Turns the ring until the stop has come to its end.
+pub(crate) async fn drive<H: Handler>(
+    reactor: &mut Reactor,
+    handler: &mut H,
+    mut ending: Ending,
+    register: impl FnOnce(Waker),
+) -> io::Result<()> {
+    let mesh = std::sync::Arc::clone(&reactor.mesh);
+    let pulse = mesh.pulse(reactor.links.shard());
+    register(poll_fn(|cx| Poll::Ready(cx.waker().clone())).await);
+    let signal = Bell::for_ring()?;
+    reactor.ring.register_signal(signal.raw())?;
+    let file = signal.as_glommio_file()?;
+    let mut reading: Option<Reading<'_>> = None;
+    let mut last_event = clock::monotonic();
+    let mut last_pass = last_event;
+    let mut guard = Guard { timer: None, until: last_event };
+    reactor.start(handler);
+    loop {
+        pulse.beats.fetch_add(1, Ordering::Relaxed);
+        let deadline = reactor.next_deadline().unwrap_or(Instant::FAR).min(ending.deadline());
+        let wait = deadline.since(clock::monotonic()).min(BLOCK);
+        let count = reactor.turn(handler, Some(wait))?;
+        reactor.links.stats.stalls = pulse.stalls.load(Ordering::Relaxed);
+        match ending.step(mesh.is_stopping(), &mut reactor.links, handler) {
+            Advice::GoOn => {}
+            Advice::StopAccepting => reactor.stop_accepting(),
+            Advice::LeaveWhenStill => {
+                if reactor.is_still() {
+                    break;
+                }
+            }
+            Advice::Leave => break,
+        }
+        let now = reactor.links.clock().now;
+        if count > 0 {
+            last_event = now;
+        }
+        guard.arm(now).await;
+        if now.since(last_pass) >= PASS {
+            last_pass = now;
+            // A timer of 1 ns empties the run queue, so the executor submits, reaps, and comes back.
+            glommio::timer::sleep(Duration::from_nanos(1)).await;
+        }
+        let idle = count == 0 && now.since(last_event) >= PARK_AFTER;
+        if idle && !reactor.has_work() && !reactor.ring.has_unsubmitted() {
+            guard.timer = None; // Asleep for a reason: no timer.
+            let deadline = reactor.next_deadline().unwrap_or(Instant::FAR).min(ending.deadline());
+            reactor.ring.set_signal(true);
+            if !reactor.ring.is_ready() {
+                reactor.links.stats.parks += 1;
+                let read = || Box::pin(async { drop(file.read_at(0, 8).await) }) as Reading<'_>;
+                park(pulse, deadline, &mut reading, read).await;
+            }
+            reactor.ring.set_signal(false);
+            last_event = clock::monotonic();
+        }
+    }
+    drop(reading);
+    drop(file.close().await);
+    Ok(())
+}
+
+/// Sleeps in glommio until the ring signals, the deadline passes or the watchdog says so.
+async fn park<'a>(
+    pulse: &Pulse,
+    deadline: Instant,
+    reading: &mut Option<Reading<'a>>,
+    read: impl Fn() -> Reading<'a>,
+) {
+    let mut timer = (deadline < Instant::FAR).then(|| Timer::new(deadline.since(clock::monotonic())));
+    pulse.asleep_until.store(deadline.0.max(1), Ordering::SeqCst);
+    poll_fn(|cx| {
+        // A read that is still pending from the last sleep serves this one: it costs no submission.
+        if reading.get_or_insert_with(&read).as_mut().poll(cx).is_ready() {
+            *reading = None;
+            return Poll::Ready(());
+        }
+        if timer.as_mut().is_some_and(|timer| Pin::new(timer).poll(cx).is_ready()) {
+            return Poll::Ready(());
+        }
+        if pulse.kicked.swap(false, Ordering::SeqCst) { Poll::Ready(()) } else { Poll::Pending }
+    })
+    .await;
+    pulse.asleep_until.store(0, Ordering::SeqCst);
+}

@@ -1,0 +1,459 @@
+//! The ring driver: carries the wishes of a [`Links`] out through a [`Ring`] and reports what became of them.
+//! One `io_uring_enter` a turn; `drive.rs` decides how long it may wait.
+
+use crate::base::time::Instant;
+use crate::shard::clock;
+use crate::shard::conn::{Reading, Wish};
+use crate::shard::links::{ConnKey, Handler, Links};
+use crate::shard::mesh::{Handed, Letter, Mesh, Parcel, ShardId};
+use crate::shard::resolver::Resolver;
+use crate::shard::ring::{Event, Family, Op, Ring, TICKET_MASK};
+use socket2::Socket;
+use std::collections::{BTreeMap, VecDeque};
+use std::io;
+use std::net::SocketAddr;
+use std::os::fd::AsRawFd;
+use std::sync::Arc;
+use std::sync::atomic::Ordering::SeqCst;
+use std::sync::mpsc::Receiver;
+use std::time::Duration;
+
+/// Receive buffers of one core. Those in use at a time are few: a handler is done with one before it gets the next.
+const BUFFERS: u16 = 512;
+/// Large enough that a frame of usual size arrives in one piece.
+const BUFFER_LENGTH: u32 = 8 * 1024;
+/// Direct descriptors beyond the connection table: sockets on their way in or out, accepted too many.
+const SPARE_SOCKETS: u32 = 64;
+/// After accepting failed for want of descriptors or memory it is tried again this much later.
+pub(crate) const ACCEPT_PAUSE: Duration = Duration::from_millis(50);
+/// Letters taken in one turn: mail must not keep a core from its sockets.
+pub(crate) const LETTERS_PER_TURN: usize = 512;
+/// Sockets from other cores whose parcel has not come yet, or whose parcel came first.
+const ARRIVALS_MAX: usize = 64 * 1024;
+
+const ECANCELED: i32 = libc::ECANCELED;
+const ENOBUFS: i32 = libc::ENOBUFS;
+
+/// Everything one core's driver needs from the rest of the process.
+pub(crate) struct Seat {
+    pub(crate) shard: ShardId,
+    pub(crate) mesh: Arc<Mesh>,
+    pub(crate) mailbox: Receiver<Letter>,
+    pub(crate) resolver: Resolver,
+    pub(crate) listener: Socket,
+    pub(crate) connections_max: u32,
+    pub(crate) drain_spread: Duration,
+    pub(crate) drain_time_max: Duration,
+}
+
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Accepting {
+    /// To be armed when there is room.
+    Wanted,
+    Armed,
+    /// Told to stop as the table is full; arms again when it is not.
+    Stopping,
+    /// Failed: not before this time.
+    Pause(Instant),
+}
+
+enum Arrival {
+    Socket(u32),
+    Parcel(Parcel),
+}
+
+/// The driver of one core.
+pub(crate) struct Reactor {
+    pub(crate) ring: Ring,
+    pub(crate) links: Links,
+    pub(crate) mesh: Arc<Mesh>,
+    shard: ShardId,
+    mailbox: Receiver<Letter>,
+    mail_waits: bool,
+    bell_armed: bool,
+    resolver: Resolver,
+    listener: Option<Socket>,
+    family: Family,
+    accepting: Accepting,
+    /// Met an empty buffer ring; re-armed at most one for each buffer and turn.
+    starved: VecDeque<ConnKey>,
+    arrivals: BTreeMap<u64, Arrival>,
+    tickets: u64,
+    /// Tickets and destinations of hand-overs under way.
+    handovers: BTreeMap<ConnKey, (ShardId, Parcel)>,
+    /// Parcels that met a full mailbox.
+    parcels: VecDeque<(ShardId, Parcel)>,
+    events: Vec<Event>,
+}
+
+impl Reactor {
+    /// Must be called on the thread that will turn it.
+    pub(crate) fn new(seat: Seat) -> io::Result<Reactor> {
+        let ring = Ring::new(seat.connections_max + SPARE_SOCKETS, BUFFERS, BUFFER_LENGTH)?;
+        seat.mesh.set_ring(seat.shard, Some(ring.fd()));
+        let address = seat.listener.local_addr()?.as_socket();
+        let family = address.map_or(Family::V4, Family::of);
+        let post = crate::shard::links::Post::Mesh(Arc::clone(&seat.mesh));
+        let mut links = Links::new(seat.shard, seat.mesh.len(), seat.connections_max as usize, post);
+        links.set_clock(clock::read());
+        Ok(Reactor {
+            ring,
+            links,
+            mesh: seat.mesh,
+            shard: seat.shard,
+            mailbox: seat.mailbox,
+            mail_waits: true,
+            bell_armed: false,
+            resolver: seat.resolver,
+            listener: Some(seat.listener),
+            family,
+            accepting: Accepting::Wanted,
+            starved: VecDeque::new(),
+            arrivals: BTreeMap::new(),
+            tickets: u64::from(seat.shard.0) << 40,
+            handovers: BTreeMap::new(),
+            parcels: VecDeque::new(),
+            events: Vec::new(),
+        })
+    }
+
+    /// Tells the handler that its core runs.
+    pub(crate) fn start<H: Handler>(&mut self, handler: &mut H) {
+        self.links.set_clock(clock::read());
+        handler.on_start(&mut self.links);
+        self.carry_out(handler);
+    }
+
+    /// Submits, waits, delivers everything that came, carries out what the handler wished. Returns how many completions.
+    pub(crate) fn turn<H: Handler>(&mut self, handler: &mut H, wait: Option<Duration>) -> io::Result<usize> {
+        let wait = wait.filter(|_| !self.has_work());
+        self.ring.enter(wait)?;
+        self.links.set_clock(clock::read());
+        let mut events = std::mem::take(&mut self.events);
+        self.ring.reap(&mut events);
+        for event in &events {
+            self.complete(handler, event);
+        }
+        let count = events.len();
+        events.clear();
+        self.events = events;
+        self.links.stats.turns += 1;
+        self.links.stats.enters = self.ring.enters;
+        self.links.stats.completions += count as u64;
+        self.take_letters(handler);
+        self.links.run_due(handler);
+        handler.on_turn_end(&mut self.links);
+        self.carry_out(handler);
+        Ok(count)
+    }
+
+    /// True when the next turn finds something to do without any completion.
+    pub(crate) fn has_work(&self) -> bool {
+        self.links.has_work() || self.mail_waits || !self.starved.is_empty() || !self.parcels.is_empty()
+    }
+
+    /// When the next timer is due.
+    pub(crate) fn next_deadline(&self) -> Option<Instant> {
+        let again = match self.accepting {
+            Accepting::Pause(until) if self.listener.is_some() => until,
+            _ => Instant::FAR,
+        };
+        Some(self.links.next_deadline().unwrap_or(Instant::FAR).min(again)).filter(|at| *at < Instant::FAR)
+    }
+
+    /// Clients still in the kernel's queue are reset: the process is to end.
+    pub(crate) fn stop_accepting(&mut self) {
+        if self.listener.take().is_some() && self.accepting == Accepting::Armed {
+            self.ring.stop_accept();
+        }
+    }
+
+    /// Nothing of ours is left in the kernel; the bell goes last.
+    pub(crate) fn is_still(&mut self) -> bool {
+        if self.links.conns.is_empty() && self.bell_armed && !self.mesh.pulse(self.shard).ended.load(SeqCst) {
+            self.mesh.pulse(self.shard).ended.store(true, SeqCst);
+            self.ring.stop_bell();
+        }
+        self.links.conns.is_empty()
+            && !self.bell_armed
+            && self.ring.is_still()
+            && !self.ring.has_unsubmitted()
+    }
+
+    fn complete<H: Handler>(&mut self, handler: &mut H, event: &Event) {
+        match event.op {
+            Op::Ignored => {}
+            Op::Receive => self.on_receive(handler, event),
+            Op::Send => {
+                let wire = self.ring.take_sent(event);
+                let result = usize::try_from(event.result).map_err(|_| -event.result);
+                self.links.sent(handler, event.key(), wire, result);
+            }
+            Op::Accept => self.on_accept(event),
+            Op::Name => self.on_name(handler, event),
+            Op::Socket => self.on_socket(handler, event),
+            Op::Connect => self.on_connect(handler, event),
+            Op::Move => self.on_move(handler, event),
+            Op::Adopt => {
+                if let Ok(socket) = u32::try_from(event.result) {
+                    self.arrived(handler, event.ticket(), Arrival::Socket(socket));
+                }
+            }
+            Op::Bell => {
+                self.ring.bell_heard();
+                (self.bell_armed, self.mail_waits) = (false, true);
+            }
+        }
+    }
+
+    fn on_receive<H: Handler>(&mut self, handler: &mut H, event: &Event) {
+        let key = event.key();
+        if let Some(buffer) = event.buffer() {
+            if let Ok(length @ 1..) = usize::try_from(event.result) {
+                self.links.received(handler, key, self.ring.bytes(buffer, length));
+            }
+            self.ring.recycle(buffer);
+        }
+        if event.more() {
+            return;
+        }
+        self.ring.receive_ended();
+        match event.result {
+            1.. => self.links.read_stopped(key),
+            0 => self.links.read_eof(handler, key),
+            result if result == -ECANCELED => self.links.read_stopped(key),
+            result if result == -ENOBUFS => {
+                if self.links.read_starved(key) {
+                    self.starved.push_back(key);
+                }
+            }
+            result => self.links.read_failed(key, -result),
+        }
+    }
+
+    fn on_accept(&mut self, event: &Event) {
+        if let Ok(socket) = u32::try_from(event.result) {
+            if self.listener.is_some() {
+                self.ring.name(socket, self.family);
+            } else {
+                self.ring.close(socket, false);
+            }
+        }
+        if !event.more() {
+            let out_of = [libc::ENFILE, libc::EMFILE, libc::ENOBUFS, libc::ENOMEM];
+            self.accepting = match -event.result {
+                errno if out_of.contains(&errno) => {
+                    // The table of direct descriptors full is no news: clients wait in the kernel's queue.
+                    if self.links.may_accept() {
+                        log::warn!(
+                            "core {}: cannot accept, {}",
+                            self.shard.0,
+                            io::Error::from_raw_os_error(errno)
+                        );
+                    }
+                    Accepting::Pause(self.links.clock.now + ACCEPT_PAUSE)
+                }
+                _ => Accepting::Wanted,
+            };
+        }
+    }
+
+    fn on_name<H: Handler>(&mut self, handler: &mut H, event: &Event) {
+        let Some((socket, peer)) = self.ring.named(event) else { return };
+        // Without a peer the client is gone already.
+        let accepted = peer.and_then(|peer| self.links.accepted(handler, socket, peer, None));
+        if accepted.is_none() {
+            self.ring.close(socket, false);
+        }
+    }
+
+    fn on_socket<H: Handler>(&mut self, handler: &mut H, event: &Event) {
+        let key = event.key();
+        match (u32::try_from(event.result), self.links.conns.get_mut(key)) {
+            (Ok(socket), Some(conn)) if conn.writable() => {
+                conn.socket = Some(socket);
+                let to: SocketAddr = conn.peer;
+                self.ring.connect(key, socket, to);
+            }
+            (Ok(socket), _) => {
+                self.ring.close(socket, false);
+                self.links.connected(handler, key, Err(ECANCELED));
+            }
+            (Err(_), _) => {
+                self.links.connected(handler, key, Err(-event.result));
+            }
+        }
+    }
+
+    fn on_connect<H: Handler>(&mut self, handler: &mut H, event: &Event) {
+        self.ring.connect_ended(event);
+        let key = event.key();
+        let socket = self.links.conns.get(key).and_then(|conn| conn.socket);
+        let result = match (event.result, socket) {
+            (0, Some(socket)) => Ok((socket, None)),
+            (errno, _) => Err(-errno),
+        };
+        if !self.links.connected(handler, key, result) {
+            if let Some(socket) = socket {
+                self.ring.close(socket, false);
+            }
+        }
+    }
+
+    fn on_move<H: Handler>(&mut self, handler: &mut H, event: &Event) {
+        let key = event.key();
+        let Some((to, parcel)) = self.handovers.remove(&key) else { return };
+        let socket = self.links.conns.get(key).and_then(|conn| conn.socket);
+        if event.result >= 0 {
+            self.send_parcel(to, parcel);
+        }
+        self.links.moved(handler, key, if event.result >= 0 { Ok(()) } else { Err(-event.result) });
+        // The other ring holds its own reference.
+        if let Some(socket) = socket {
+            self.ring.close(socket, false);
+        }
+    }
+
+    /// A socket or its parcel is here; with both, the connection begins its life on this core.
+    fn arrived<H: Handler>(&mut self, handler: &mut H, ticket: u64, arrival: Arrival) {
+        let (socket, parcel) = match (self.arrivals.remove(&ticket), arrival) {
+            (Some(Arrival::Socket(socket)), Arrival::Parcel(parcel))
+            | (Some(Arrival::Parcel(parcel)), Arrival::Socket(socket)) => (socket, parcel),
+            (None, first) if self.arrivals.len() < ARRIVALS_MAX => {
+                self.arrivals.insert(ticket, first);
+                return;
+            }
+            (_, Arrival::Socket(socket)) => return self.ring.close(socket, false),
+            (_, Arrival::Parcel(_)) => return,
+        };
+        if self.links.adopted(handler, parcel.from, socket, parcel.peer, parcel.head).is_none() {
+            self.ring.close(socket, false);
+        }
+    }
+
+    fn send_parcel(&mut self, to: ShardId, parcel: Parcel) {
+        if let Err(Letter::Parcel(parcel)) = self.mesh.post(to, Letter::Parcel(parcel)) {
+            self.parcels.push_back((to, parcel));
+        }
+    }
+
+    fn take_letters<H: Handler>(&mut self, handler: &mut H) {
+        if !std::mem::take(&mut self.mail_waits) {
+            return;
+        }
+        self.mesh.heard_bell(self.shard);
+        for _ in 0..LETTERS_PER_TURN {
+            let Ok(letter) = self.mailbox.try_recv() else { return };
+            match letter {
+                Letter::Parcel(Parcel { socket: Handed::Ticket(ticket), .. }) => {
+                    let Letter::Parcel(parcel) = letter else { return };
+                    self.arrived(handler, ticket, Arrival::Parcel(parcel));
+                }
+                Letter::Parcel(_) => debug_assert!(false, "rings hand over by ticket"),
+                other => self.links.letter(handler, other),
+            }
+        }
+        self.mail_waits = true;
+    }
+
+    /// Makes submissions of all wishes. Closing calls the handler, which may wish more; each call ends a connection.
+    fn carry_out<H: Handler>(&mut self, handler: &mut H) {
+        self.arm();
+        self.resolver.ask_all(&mut self.links);
+        while let Some(key) = self.links.next_dirty() {
+            while let Some(wish) = self.links.step(key) {
+                self.carry_out_wish(handler, key, wish);
+            }
+        }
+    }
+
+    /// The standing operations: bell, accept, receives that met an empty buffer ring, parcels that met a full mailbox.
+    fn arm(&mut self) {
+        if !self.bell_armed && !self.mesh.pulse(self.shard).ended.load(SeqCst) {
+            self.bell_armed = true;
+            self.ring.listen_to_bell(self.mesh.bell(self.shard).raw());
+        }
+        for _ in 0..self.parcels.len() {
+            let Some((to, parcel)) = self.parcels.pop_front() else { break };
+            self.send_parcel(to, parcel);
+        }
+        for _ in 0..self.starved.len().min(self.ring.buffer_count()) {
+            let Some(key) = self.starved.pop_front() else { break };
+            if self.links.conns.get(key).is_some_and(|c| c.reading == Reading::Starved) {
+                self.links.read_stopped(key);
+            }
+        }
+        let Some(listener) = &self.listener else { return };
+        match self.accepting {
+            Accepting::Wanted if self.links.may_accept() => {
+                self.ring.accept(listener.as_raw_fd());
+                self.accepting = Accepting::Armed;
+            }
+            Accepting::Armed if !self.links.may_accept() => {
+                self.ring.stop_accept();
+                self.accepting = Accepting::Stopping;
+            }
+            Accepting::Pause(until) if self.links.clock.now >= until => self.accepting = Accepting::Wanted,
+            _ => {}
+        }
+    }
+
+    fn carry_out_wish<H: Handler>(&mut self, handler: &mut H, key: ConnKey, wish: Wish) {
+        let Some(conn) = self.links.conns.get(key) else { return };
+        let (peer, connecting) = (conn.peer, conn.busy);
+        let Some(socket) = conn.socket else {
+            match wish {
+                Wish::Connect => self.ring.socket(key, peer),
+                Wish::Close { .. } => self.links.closed(handler, key),
+                // The socket itself is still being made: its completion finds that nobody wants it.
+                _ => {}
+            }
+            return;
+        };
+        match wish {
+            Wish::Connect => debug_assert!(false, "connected already"),
+            Wish::Send => {
+                if let Some((wire, from)) = self.links.take_wire(key) {
+                    self.ring.send(key, socket, wire, from);
+                }
+            }
+            Wish::Read => self.ring.receive(key, socket),
+            Wish::StopRead => self.ring.stop_receive(key),
+            Wish::ShutdownWrite => self.ring.shutdown_write(socket),
+            Wish::Cancel if connecting => self.ring.cancel_connect(key),
+            Wish::Cancel => self.ring.cancel_all(socket),
+            Wish::Close { reset } => {
+                self.ring.close(socket, reset);
+                self.links.closed(handler, key);
+            }
+            Wish::Move => self.begin_move(handler, key, socket, peer),
+        }
+    }
+
+    fn begin_move<H: Handler>(&mut self, handler: &mut H, key: ConnKey, socket: u32, peer: SocketAddr) {
+        let Some(leave) = self.links.leaving(key) else { return };
+        if leave.to == self.shard {
+            self.links.moved(handler, key, Ok(()));
+            if self.links.adopted(handler, self.shard, socket, peer, leave.head).is_none() {
+                self.ring.close(socket, false);
+            }
+            return;
+        }
+        let Some(ring) = self.mesh.ring_of(leave.to) else {
+            self.ring.close(socket, false);
+            self.links.moved(handler, key, Err(libc::ESHUTDOWN));
+            return;
+        };
+        self.tickets = (self.tickets + 1) & TICKET_MASK;
+        let parcel =
+            Parcel { from: self.shard, socket: Handed::Ticket(self.tickets), peer, head: leave.head };
+        self.ring.hand_over(key, socket, ring, self.tickets);
+        self.handovers.insert(key, (leave.to, parcel));
+    }
+}
+
+impl Drop for Reactor {
+    fn drop(&mut self) {
+        self.mesh.set_ring(self.shard, None);
+    }
+}

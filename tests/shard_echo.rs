@@ -1,0 +1,84 @@
+//! Bytes through a core: echo, slow readers, half close, lingering close, abort.
+
+mod shard_common;
+
+use pulsegate::shard::links::Closed;
+use shard_common::{Seen, Server, ask, config, drivers, expect, pattern, ping, reset};
+use std::io::{Read, Write};
+use std::net::Shutdown;
+
+#[test]
+fn echoes() {
+    for driver in drivers() {
+        let mut server = Server::start(config(driver, 1));
+        assert_eq!(server.running.driver, driver);
+        let mut client = server.connect();
+        ping(&mut client, b"\0one");
+        let local = client.local_addr().unwrap();
+        server.wait_for(|seen| matches!(seen, Seen::Accepted(_, _, peer) if *peer == local));
+        ping(&mut client, b"two");
+        client.shutdown(Shutdown::Write).unwrap();
+        assert_eq!(client.read(&mut [0; 8]).unwrap(), 0, "{driver:?}: EOF is answered");
+        assert_eq!(server.closed(), Closed::Peer);
+        let ends = server.stop();
+        assert_eq!((ends[0].1.bytes_in, ends[0].1.bytes_out), (7, 7), "{driver:?}");
+    }
+}
+
+#[test]
+fn a_slow_reader_gets_every_byte_and_the_outbox_stays_bounded() {
+    const LENGTH: usize = 32 << 20;
+    for driver in drivers() {
+        let server = Server::start(config(driver, 1));
+        let mut client = server.connect();
+        let mut writer = client.try_clone().unwrap();
+        let writing = std::thread::spawn(move || {
+            for from in (0..LENGTH).step_by(1 << 20) {
+                writer.write_all(&pattern(1, from as u64, 1 << 20)).unwrap();
+            }
+        });
+        // Reads in small steps: the writer is always ahead until the echo stops reading.
+        for from in (0..LENGTH).step_by(64 << 10) {
+            expect(&mut client, 1, from as u64, 64 << 10);
+        }
+        writing.join().unwrap();
+        drop(client);
+        let ends = server.stop();
+        // Above the mark come at most the bytes received before the pause took effect: the receive buffers.
+        assert!(ends[0].0 <= shard_common::HIGH + (5 << 20), "{driver:?}: outbox of {}", ends[0].0);
+    }
+}
+
+#[test]
+fn a_lingering_close_sends_everything_and_drops_what_still_comes() {
+    for driver in drivers() {
+        let mut server = Server::start(config(driver, 1));
+        let mut client = server.connect();
+        client.write_all(&[ask::CLOSE]).unwrap();
+        let mut answer = Vec::new();
+        // The server has ended its direction, but ours still takes bytes without a reset.
+        client.read_to_end(&mut answer).unwrap();
+        assert_eq!(answer, b"bye");
+        client.write_all(&pattern(2, 0, 1 << 20)).unwrap();
+        client.shutdown(Shutdown::Write).unwrap();
+        assert_eq!(server.closed(), Closed::Local, "{driver:?}");
+        server.stop();
+    }
+}
+
+#[test]
+fn an_abort_resets() {
+    for driver in drivers() {
+        let mut server = Server::start(config(driver, 1));
+        let mut client = server.connect();
+        client.write_all(&[ask::ABORT]).unwrap();
+        let error = client.read(&mut [0; 8]).unwrap_err();
+        assert_eq!(error.kind(), std::io::ErrorKind::ConnectionReset, "{driver:?}");
+        assert_eq!(server.closed(), Closed::Local);
+        let mut client = server.connect();
+        ping(&mut client, b"\0");
+        reset(client);
+        assert!(matches!(server.closed(), Closed::Errno(libc::ECONNRESET)), "{driver:?}");
+        server.stop();
+    }
+}
