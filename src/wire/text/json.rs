@@ -95,3 +95,6 @@ pub(super) trait Source<'a> {
     /// The error for the value last read not being what is wanted.
     fn refuse(&self, message: impl FnOnce() -> String) -> Self::Error;
 }
+
+#[cfg(test)]
+mod tests;
