@@ -367,7 +367,8 @@ impl World {
             }
             self.settled.insert(key);
             let receipt = CommandSendReceipt { sequence_id, ..CommandSendReceipt::default() };
-            self.call(|consumer, cx| consumer.on_dead_letter_receipt(cx, &receipt)).expect("no violation");
+            let verdict = self.call(|consumer, cx| consumer.on_dead_letter_receipt(cx, &receipt));
+            assert_eq!(verdict, pulsegate::session::producer::Verdict::Fine);
         }
     }
 

@@ -246,9 +246,7 @@ impl Gateway {
             (Body::Producer(producer), LegIndex::Topic(leg)) => {
                 producer.on_receipt(cx, leg as usize, receipt)
             }
-            (Body::Consumer(consumer), LegIndex::DeadLetters) => {
-                consumer.on_dead_letter_receipt(cx, receipt).map_or(Verdict::CloseLink, |()| Verdict::Fine)
-            }
+            (Body::Consumer(consumer), LegIndex::DeadLetters) => consumer.on_dead_letter_receipt(cx, receipt),
             _ => Verdict::Fine,
         });
         match verdict {

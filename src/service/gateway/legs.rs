@@ -219,10 +219,10 @@ impl Gateway {
             (Body::Consumer(consumer), LegIndex::DeadLetters) => consumer.on_dead_letters_refused(cx),
             _ => {}
         });
-        if leg.leg == LegIndex::DeadLetters {
-            if let Some(old) = self.sessions.get_mut(leg.session).and_then(|s| s.dead_letters.take()) {
-                self.producers.remove(&old.id);
-            }
+        if leg.leg == LegIndex::DeadLetters
+            && let Some(old) = self.sessions.get_mut(leg.session).and_then(|s| s.dead_letters.take())
+        {
+            self.producers.remove(&old.id);
         }
     }
 

@@ -317,11 +317,11 @@ impl Tools<'_> {
 }
 
 fn mark_dirty(sessions: &mut Table<Session>, dirty: &mut Vec<Key>, key: Key) {
-    if let Some(session) = sessions.get_mut(key) {
-        if !session.dirty {
-            session.dirty = true;
-            dirty.push(key);
-        }
+    if let Some(session) = sessions.get_mut(key)
+        && !session.dirty
+    {
+        session.dirty = true;
+        dirty.push(key);
     }
 }
 

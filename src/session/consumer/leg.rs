@@ -80,7 +80,7 @@ impl Leg {
 
     /// Acknowledges the messages of a batch that are not in `left`; an earlier one of the same turn is included in it.
     pub(super) fn ack_part(&mut self, place: Place, left: &Bits) {
-        if !self.attached && !(self.durable && self.partial_acks.len() < ACK_IDS_MAX) {
+        if !(self.attached || self.durable && self.partial_acks.len() < ACK_IDS_MAX) {
             return;
         }
         match self.partial_acks.last_mut() {

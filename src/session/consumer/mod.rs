@@ -34,6 +34,7 @@ use crate::base::limit::{RECEIVER_QUEUE_MAX, SESSION_RECEIVE_BYTES_MAX};
 use crate::base::prng::Prng;
 use crate::base::time::Instant;
 use crate::metrics::NamespaceCounters;
+use crate::session::producer::Verdict;
 use crate::session::send_queue::{Receipt, SendQueue};
 use crate::session::{Context, GOODBYE_UNREADABLE, Goodbye};
 use crate::wire::pulsar::Command;
@@ -49,6 +50,7 @@ use std::time::Duration;
 
 /// What the session wants done.
 #[derive(Debug, PartialEq)]
+#[allow(clippy::large_enum_variant)] // lives on the stack for one call
 pub enum Output {
     /// Send this command on the leg's link; its `consumer_id` is filled in. (FLOW, ACK, REDELIVER.)
     ToBroker {
@@ -372,21 +374,17 @@ impl Consumer {
         self.dead.as_mut()?.queue()
     }
 
-    /// A receipt for a dead letter: its original is acknowledged. `Err`: the broker broke the protocol.
-    pub fn on_dead_letter_receipt(
-        &mut self,
-        cx: &mut Context<'_>,
-        receipt: &CommandSendReceipt,
-    ) -> Result<(), ()> {
-        let Some(queue) = self.dead_letters() else { return Ok(()) };
+    /// A receipt for a dead letter: its original is acknowledged.
+    pub fn on_dead_letter_receipt(&mut self, cx: &mut Context<'_>, receipt: &CommandSendReceipt) -> Verdict {
+        let Some(queue) = self.dead_letters() else { return Verdict::Fine };
         match queue.on_receipt(receipt) {
             Receipt::Confirmed(pending) => self.on_stored(&pending.tag),
             Receipt::Old => {}
-            Receipt::Violation => return Err(()),
+            Receipt::Violation => return Verdict::CloseLink,
         }
         self.pump(cx);
         self.check();
-        Ok(())
+        Verdict::Fine
     }
 
     /// The dead-letter topic cannot be used: what waits for it is redelivered later.

@@ -11,6 +11,8 @@ pub struct FrameInbox {
     frame_max: usize,
 }
 
+/// Bytes of the field that says how long a frame is.
+const SIZE_FIELD: usize = 4;
 /// Above this capacity an emptied buffer is given back: one large message must not stay in memory.
 const CAPACITY_KEPT_MAX: usize = 64 * 1024;
 
@@ -42,10 +44,7 @@ impl FrameInbox {
         mut on_frame: impl FnMut(&[u8]) -> Result<(), E>,
     ) -> Result<(), E> {
         while !self.gathered.is_empty() && !bytes.is_empty() {
-            let want = match frame::size(&self.gathered, self.frame_max)? {
-                Some(total) => total,
-                None => 4,
-            };
+            let want = frame::size(&self.gathered, self.frame_max)?.unwrap_or(SIZE_FIELD);
             let take = (want - self.gathered.len()).min(bytes.len());
             let (head, rest) = bytes.split_at(take);
             self.gathered.extend_from_slice(head);

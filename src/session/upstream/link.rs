@@ -43,6 +43,7 @@ pub enum Answer {
 
 /// What a command meant.
 #[derive(Debug)]
+#[allow(clippy::large_enum_variant)] // lives on the stack for one call
 pub enum LinkEvent<W> {
     /// Nothing for the owner to do.
     Nothing,
