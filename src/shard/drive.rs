@@ -12,15 +12,16 @@ use crate::base::time::Instant;
 use crate::shard::clock;
 use crate::shard::ending::{Advice, Ending};
 use crate::shard::links::Handler;
-use crate::shard::mesh::Pulse;
+use crate::shard::mesh::{Mesh, Pulse, ShardId};
 use crate::shard::reactor::Reactor;
 use crate::shard::sys::Bell;
 use glommio::timer::Timer;
 use std::future::{Future, poll_fn};
 use std::io;
 use std::pin::Pin;
+use std::sync::Arc;
 use std::sync::atomic::Ordering;
-use std::task::{Poll, Waker};
+use std::task::{Context, Poll, Wake, Waker};
 use std::time::Duration;
 
 /// Longest time the thread blocks in its ring.
@@ -54,6 +55,24 @@ impl Guard {
     }
 }
 
+/// Wakes the task, and lets the watchdog know that it was woken: glommio may yet go to sleep without running it.
+struct Alarm {
+    mesh: Arc<Mesh>,
+    shard: ShardId,
+    task: Waker,
+}
+
+impl Wake for Alarm {
+    fn wake(self: Arc<Self>) {
+        self.wake_by_ref();
+    }
+
+    fn wake_by_ref(self: &Arc<Self>) {
+        self.mesh.pulse(self.shard).woken.store(true, Ordering::SeqCst);
+        self.task.wake_by_ref();
+    }
+}
+
 type Reading<'a> = Pin<Box<dyn Future<Output = ()> + 'a>>;
 
 /// Turns the ring until the stop has come to its end.
@@ -63,9 +82,11 @@ pub(crate) async fn drive<H: Handler>(
     mut ending: Ending,
     register: impl FnOnce(Waker),
 ) -> io::Result<()> {
-    let mesh = std::sync::Arc::clone(&reactor.mesh);
+    let mesh = Arc::clone(&reactor.mesh);
     let pulse = mesh.pulse(reactor.links.shard());
-    register(poll_fn(|cx| Poll::Ready(cx.waker().clone())).await);
+    let task = poll_fn(|cx| Poll::Ready(cx.waker().clone())).await;
+    register(task.clone());
+    let alarm = Waker::from(Arc::new(Alarm { mesh: Arc::clone(&mesh), shard: reactor.links.shard(), task }));
     let signal = Bell::for_ring()?;
     reactor.ring.register_signal(signal.raw())?;
     let file = signal.as_glommio_file()?;
@@ -108,7 +129,7 @@ pub(crate) async fn drive<H: Handler>(
             if !reactor.ring.is_ready() {
                 reactor.links.stats.parks += 1;
                 let read = || Box::pin(async { drop(file.read_at(0, 8).await) }) as Reading<'_>;
-                park(pulse, deadline, &mut reading, read).await;
+                park(pulse, deadline, &alarm, &mut reading, read).await;
             }
             reactor.ring.set_signal(false);
             last_event = clock::monotonic();
@@ -123,12 +144,14 @@ pub(crate) async fn drive<H: Handler>(
 async fn park<'a>(
     pulse: &Pulse,
     deadline: Instant,
+    alarm: &Waker,
     reading: &mut Option<Reading<'a>>,
     read: impl Fn() -> Reading<'a>,
 ) {
     let mut timer = (deadline < Instant::FAR).then(|| Timer::new(deadline.since(clock::monotonic())));
     pulse.asleep_until.store(deadline.0.max(1), Ordering::SeqCst);
-    poll_fn(|cx| {
+    poll_fn(|_| {
+        let cx = &mut Context::from_waker(alarm);
         // A read that is still pending from the last sleep serves this one: it costs no submission.
         if reading.get_or_insert_with(&read).as_mut().poll(cx).is_ready() {
             *reading = None;
@@ -140,5 +163,6 @@ async fn park<'a>(
         if pulse.kicked.swap(false, Ordering::SeqCst) { Poll::Ready(()) } else { Poll::Pending }
     })
     .await;
+    pulse.woken.store(false, Ordering::SeqCst);
     pulse.asleep_until.store(0, Ordering::SeqCst);
 }

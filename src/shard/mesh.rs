@@ -73,6 +73,8 @@ pub(crate) struct Pulse {
     pub(crate) beats: AtomicU64,
     /// Zero: awake. Else asleep until this time, nanoseconds since the process began (`u64::MAX`: no timer).
     pub(crate) asleep_until: AtomicU64,
+    /// Asleep, but what it waits for has come: it is to run at once.
+    pub(crate) woken: AtomicBool,
     /// Set by the watchdog: do not stay parked.
     pub(crate) kicked: AtomicBool,
     /// Times the watchdog found the core standing still.

@@ -1,5 +1,5 @@
 //! A thread that looks at each core's pulse. A core that stands still while it should be awake, or sleeps past its own
-//! deadline or a rung bell, is woken from outside; the stall is counted and logged.
+//! deadline or though it was called, is woken from outside; the stall is counted and logged.
 
 use crate::base::limit::STALL_MAX;
 use crate::base::time::Instant;
@@ -88,8 +88,8 @@ fn look(mesh: &Mesh, shard: ShardId, seen: &mut Seen, now: Instant) -> bool {
     if beats == 0 || pulse.ended.load(Ordering::SeqCst) {
         return true;
     }
-    let rung = mesh.is_rung(shard);
-    let state = (beats, asleep_until, rung);
+    let called = mesh.is_rung(shard) || pulse.woken.load(Ordering::SeqCst);
+    let state = (beats, asleep_until, called);
     if seen.state != state {
         (seen.state, seen.since) = (state, now);
     }
@@ -97,14 +97,14 @@ fn look(mesh: &Mesh, shard: ShardId, seen: &mut Seen, now: Instant) -> bool {
     let overslept = Instant(asleep_until) + STALL_MAX < now;
     let stands = match asleep_until {
         0 => stood >= STALL_MAX,
-        _ => overslept || (rung && stood >= STALL_MAX),
+        _ => overslept || (called && stood >= STALL_MAX),
     };
     if stands {
         seen.since = now;
         pulse.stalls.fetch_add(1, Ordering::Relaxed);
-        let state = match (asleep_until, rung) {
+        let state = match (asleep_until, called) {
             (0, _) => "awake",
-            (_, true) => "asleep though its bell was rung",
+            (_, true) => "asleep though it was called",
             (_, false) => "asleep past its deadline",
         };
         log::warn!("core {} stood still for {stood:?} ({state}, turn {beats}): woken", shard.0);
@@ -114,5 +114,5 @@ fn look(mesh: &Mesh, shard: ShardId, seen: &mut Seen, now: Instant) -> bool {
             waker.wake_by_ref();
         }
     }
-    asleep_until != 0 && !rung && !stands && Instant(asleep_until).since(now) > TICK_AT_REST
+    asleep_until != 0 && !called && !stands && Instant(asleep_until).since(now) > TICK_AT_REST
 }
