@@ -1,7 +1,9 @@
 //! The built program as an operator meets it: help, version, settings, checks, errors. No broker, no network.
 
-use std::net::TcpListener;
-use std::process::{Command, Output};
+use rustix::process::{Pid, Signal, kill_process};
+use std::io::{BufRead, BufReader};
+use std::net::{TcpListener, TcpStream};
+use std::process::{Command, Output, Stdio};
 
 /// A run with an environment of its own: no variable of the machine configures it.
 fn pulsegate(arguments: &[&str], environment: &[(&str, &str)]) -> Output {
@@ -204,4 +206,29 @@ fn the_sample_configuration_is_valid_and_says_what_the_defaults_are() {
         .collect();
     let file = File::new("sample", &all);
     assert!(values(&["--config", file.path()]).contains(&"serviceUrl=http://localhost:8080".to_owned()));
+}
+
+#[test]
+fn serve_says_where_it_listens_and_stops_on_a_signal() {
+    for signal in [Signal::TERM, Signal::INT] {
+        let mut child = Command::new(env!("CARGO_BIN_EXE_pulsegate"))
+            .args(["serve", "--set", "brokerServiceUrl=pulsar://127.0.0.1:1", "--set", "webServicePort=0"])
+            .args(["--set", "bindAddress=127.0.0.1", "--set", "shutdownSpreadMillis=0"])
+            .env_clear()
+            .stderr(Stdio::piped())
+            .spawn()
+            .expect("the program was built for this test");
+        let mut log = BufReader::new(child.stderr.take().unwrap()).lines().map(Result::unwrap);
+        let mut line_with = |words: &str| log.find(|line| line.contains(words)).expect(words);
+        let listening = line_with("listening on ");
+        let (_, rest) = listening.split_once("listening on ").unwrap();
+        let (address, _) = rest.split_once(',').unwrap();
+        let pasted = line_with("try it: curl http://");
+        assert!(pasted.ends_with(&format!("http://{address}/readyz")), "{pasted}");
+        drop(TcpStream::connect(address).unwrap());
+        kill_process(Pid::from_child(&child), signal).unwrap();
+        line_with("stopping on SIG");
+        line_with("stopped");
+        assert_eq!(child.wait().unwrap().code(), Some(0), "{signal:?}");
+    }
 }

@@ -1,20 +1,16 @@
 //! What may stand in the way of serving, each with its mend. `pulsegate check` shows them all; a start runs
 //! those that it does not find out by itself.
 
-use super::host::{self, Kernel};
+use super::host;
 use super::plan::Plan;
-use crate::config::{Config, ServiceUrl};
+use crate::config::ServiceUrl;
+use crate::shard;
 use crate::shard::run::Driver;
-use rustix::process::Resource;
 use std::fmt;
 use std::io::ErrorKind;
 use std::net::{SocketAddr, TcpListener, TcpStream, ToSocketAddrs};
 use std::time::Duration;
 
-/// Oldest kernel that has all the ring driver uses: socket commands came last.
-const RING_KERNEL: Kernel = Kernel { major: 6, minor: 7 };
-/// Locked memory that each ring needs at least, bytes. Source: glommio refuses to start below.
-const RING_MEMLOCK_MIN: u64 = 512 * 1024;
 /// A broker that does not take a connection for this long is called unreachable.
 const BROKER_CONNECT_MAX: Duration = Duration::from_secs(2);
 /// Files open beside connections: listeners, rings, doorbells, the log.
@@ -57,85 +53,29 @@ fn finding(subject: &'static str, grade: Grade, text: impl Into<String>) -> Find
     Finding { subject, grade, text: text.into() }
 }
 
-/// Whether the ring driver can be had: kernel, its switch, locked memory. A start tries the ring and sees.
-pub(super) fn ring(driver: Driver) -> Vec<Finding> {
+/// Whether the ring driver can be had: the kernel, its switches and the limits decide, so it is tried.
+pub(super) fn ring(driver: Driver) -> Finding {
     if driver == Driver::Portable {
-        return Vec::new();
+        return finding("driver", Grade::Good, "portable");
     }
-    let wanted = driver == Driver::Ring;
-    let (kernel, release) = Kernel::running();
-    let switch = host::proc_value("/proc/sys/kernel/io_uring_disabled");
-    vec![
-        ring_kernel(kernel, &release, wanted),
-        ring_allowed(switch.as_deref(), wanted),
-        ring_memory(host::soft_limit(Resource::Memlock), wanted),
-    ]
-}
-
-/// Whether connections have file descriptors enough. Raises the limit first, as far as it goes.
-pub(super) fn files(config: &Config, plan: &Plan) -> Finding {
-    let per_core = u64::from(plan.run.connections_max);
-    // Without a cap of the operator's own, one full core is the measure: few machines are meant to fill them
-    // all.
-    let cores = if config.connections_max.is_some() { plan.run.cores.len() as u64 } else { 1 };
-    open_files(host::raise_open_files(), per_core * cores + FILES_BESIDE)
+    ring_found(shard::probe(), driver == Driver::Ring)
 }
 
 /// Without a ring the portable driver serves, unless the operator insists on the ring.
-fn without_ring(wanted: bool) -> (Grade, &'static str) {
-    if wanted {
-        (Grade::Failure, "or set driver=auto")
-    } else {
-        (Grade::Warning, "until then the portable driver serves; driver=portable silences this")
+fn ring_found(probed: Result<(), String>, wanted: bool) -> Finding {
+    match probed {
+        Ok(()) => finding("driver", Grade::Good, "ring (io_uring)"),
+        Err(reason) if wanted => finding("driver", Grade::Failure, format!("{reason}; or set driver=auto")),
+        Err(reason) => {
+            let until = "until then the portable driver serves; driver=portable silences this";
+            finding("driver", Grade::Warning, format!("{reason}; {until}"))
+        }
     }
 }
 
-fn ring_kernel(kernel: Option<Kernel>, release: &str, wanted: bool) -> Finding {
-    if kernel.is_some_and(|kernel| kernel >= RING_KERNEL) {
-        return finding("kernel", Grade::Good, release);
-    }
-    let (grade, or) = without_ring(wanted);
-    let Kernel { major, minor } = RING_KERNEL;
-    finding(
-        "kernel",
-        grade,
-        format!("{release}: the ring driver needs {major}.{minor} or later; update the kernel, {or}"),
-    )
-}
-
-fn ring_allowed(disabled: Option<&str>, wanted: bool) -> Finding {
-    let how = match disabled {
-        // Kernels before 6.6 have no such switch.
-        None | Some("0") => return finding("io_uring", Grade::Good, "not disabled"),
-        Some("1") => {
-            "allowed to some users only (kernel.io_uring_disabled=1); add this one to kernel.io_uring_group"
-        }
-        Some(_) => "disabled (kernel.io_uring_disabled=2); run: sysctl -w kernel.io_uring_disabled=0",
-    };
-    let (grade, or) = without_ring(wanted);
-    // With 1 the user may well be among the allowed; only the attempt tells.
-    let grade = if disabled == Some("1") { Grade::Warning } else { grade };
-    finding("io_uring", grade, format!("{how}, {or}"))
-}
-
-fn ring_memory(limit: Option<u64>, wanted: bool) -> Finding {
-    match limit {
-        None => finding("locked memory", Grade::Good, "unlimited"),
-        Some(bytes) if bytes >= RING_MEMLOCK_MIN => {
-            finding("locked memory", Grade::Good, format!("{} KiB", bytes / 1024))
-        }
-        Some(bytes) => {
-            let (grade, or) = without_ring(wanted);
-            let mend =
-                "run: ulimit -l unlimited (systemd: LimitMEMLOCK=infinity; docker: --ulimit memlock=-1)";
-            let least = RING_MEMLOCK_MIN / 1024;
-            finding(
-                "locked memory",
-                grade,
-                format!("{} KiB, a ring needs {least}; {mend}, {or}", bytes / 1024),
-            )
-        }
-    }
+/// Whether connections have file descriptors enough. Raises the limit first, as far as it goes.
+pub(super) fn files(plan: &Plan) -> Finding {
+    open_files(host::raise_open_files(), plan.connections_wanted + FILES_BESIDE)
 }
 
 fn open_files(limit: Option<u64>, wanted: u64) -> Finding {
@@ -202,19 +142,11 @@ mod tests {
 
     #[test]
     fn what_keeps_the_ring_away_is_a_failure_only_if_the_ring_was_asked_for() {
-        let old = Some(Kernel { major: 5, minor: 15 });
-        for (wanted, grade) in [(false, Grade::Warning), (true, Grade::Failure)] {
-            assert_eq!(ring_kernel(old, "5.15", wanted).grade, grade);
-            assert_eq!(ring_kernel(None, "?", wanted).grade, grade);
-            assert_eq!(ring_kernel(Some(RING_KERNEL), "6.7", wanted).grade, Grade::Good);
-            assert_eq!(ring_allowed(Some("2"), wanted).grade, grade);
-            assert_eq!(ring_allowed(Some("1"), wanted).grade, Grade::Warning);
-            assert_eq!(ring_allowed(Some("0"), wanted).grade, Grade::Good);
-            assert_eq!(ring_allowed(None, wanted).grade, Grade::Good);
-            assert_eq!(ring_memory(Some(RING_MEMLOCK_MIN - 1), wanted).grade, grade);
-            assert_eq!(ring_memory(Some(RING_MEMLOCK_MIN), wanted).grade, Grade::Good);
-            assert_eq!(ring_memory(None, wanted).grade, Grade::Good);
-        }
+        let missing = || Err("the kernel is too old".to_owned());
+        assert_eq!(ring_found(missing(), false).grade, Grade::Warning);
+        assert_eq!(ring_found(missing(), true).grade, Grade::Failure);
+        assert_eq!(ring_found(Ok(()), true).grade, Grade::Good);
+        assert_eq!(ring(Driver::Portable).grade, Grade::Good);
     }
 
     #[test]

@@ -63,7 +63,7 @@ pub fn main() -> ExitCode {
 /// Loads the settings; shows them if only that was asked for, else goes on.
 fn with_settings(
     arguments: &SettingArguments,
-    go_on: fn(&Config, &Plan) -> Result<ExitCode, Failure>,
+    go_on: fn(&Plan) -> Result<ExitCode, Failure>,
 ) -> Result<ExitCode, Failure> {
     let (config, settings) = load(arguments)?;
     if arguments.print_config {
@@ -73,7 +73,7 @@ fn with_settings(
         log::info!("{note}");
     }
     let plan = Plan::new(&config, &settings)?;
-    go_on(&config, &plan)
+    go_on(&plan)
 }
 
 fn load(arguments: &SettingArguments) -> Result<(Config, Settings), Failure> {
@@ -94,11 +94,13 @@ fn load(arguments: &SettingArguments) -> Result<(Config, Settings), Failure> {
 }
 
 /// `pulsegate check`: every start-up check, one line each.
-fn check(config: &Config, plan: &Plan) -> Result<ExitCode, Failure> {
-    let mut findings = checks::ring(plan.run.driver);
-    findings.push(checks::files(config, plan));
-    findings.push(checks::port(plan.run.listen));
-    findings.push(checks::brokers(&config.gateway.service));
+fn check(plan: &Plan) -> Result<ExitCode, Failure> {
+    let findings = [
+        checks::ring(plan.run.driver),
+        checks::files(plan),
+        checks::port(plan.run.listen),
+        checks::brokers(&plan.gateway.service),
+    ];
     let text: String = findings.iter().map(|finding| format!("{finding}\n")).collect();
     show(&text)?;
     let failed = findings.iter().any(|finding| finding.grade == checks::Grade::Failure);

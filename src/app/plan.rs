@@ -12,6 +12,8 @@ use std::sync::Arc;
 pub(super) struct Plan {
     pub(super) run: RunConfig,
     pub(super) gateway: Arc<GatewayConfig>,
+    /// Connections the process should have file descriptors for.
+    pub(super) connections_wanted: u64,
 }
 
 impl Plan {
@@ -35,7 +37,10 @@ impl Plan {
             drain_spread: config.shutdown_spread,
             drain_time_max: config.shutdown_time_max,
         };
-        Ok(Plan { run, gateway: Arc::new(config.gateway.clone()) })
+        // Without a cap of the operator's own, one full core is the measure: few are meant to fill all.
+        let full_cores = if config.connections_max.is_some() { run.cores.len() as u64 } else { 1 };
+        let connections_wanted = u64::from(run.connections_max) * full_cores;
+        Ok(Plan { run, gateway: Arc::new(config.gateway.clone()), connections_wanted })
     }
 }
 

@@ -3,7 +3,7 @@
 use super::checks::{self, Grade};
 use super::plan::{self, Plan};
 use super::{Failure, cli};
-use crate::config::{Config, ServiceUrl};
+use crate::config::ServiceUrl;
 use crate::service::gateway::Gateway;
 use crate::shard::run::{Driver, Running, run};
 use signal_hook::consts::{SIGINT, SIGTERM};
@@ -28,14 +28,12 @@ enum Event {
 }
 
 /// Serves until a signal comes.
-pub(super) fn serve(config: &Config, plan: &Plan) -> Result<ExitCode, Failure> {
+pub(super) fn serve(plan: &Plan) -> Result<ExitCode, Failure> {
     log::info!("pulsegate {}", cli::VERSION);
-    for finding in [checks::files(config, plan), checks::port(plan.run.listen)] {
-        match finding.grade {
-            Grade::Good => log::debug!("{}: {}", finding.subject, finding.text),
-            Grade::Warning => log::warn!("{}: {}", finding.subject, finding.text),
-            Grade::Failure => return Err(Failure::Other(format!("{}: {}", finding.subject, finding.text))),
-        }
+    // The cores find out about ring and files by themselves; of the port they do not know the settings.
+    let port = checks::port(plan.run.listen);
+    if port.grade == Grade::Failure {
+        return Err(Failure::Other(port.text));
     }
     // Before the cores: a signal during the start is then a stop right after it.
     let (sender, events) = channel();

@@ -73,6 +73,8 @@ pub const SEND_TIMEOUT_DEFAULT: Duration = Duration::from_secs(30);
 pub const SESSION_PENDING_BYTES_MAX: usize = 4 << 20;
 /// Unconfirmed messages of one producer session: above, it is not read from. Bounds bookkeeping for tiny messages.
 pub const SESSION_PENDING_MESSAGES_MAX: usize = 16 * 1024;
+/// Slots an empty send queue keeps: a burst must not cost its session memory for the rest of its life.
+pub const SEND_QUEUE_SPARE_MAX: usize = 1024;
 /// Unconfirmed bytes of all sessions of the process (setting `webSocketPulsarClientMemoryLimitInMB`); each core has its share.
 pub const PROCESS_PENDING_BYTES_MAX: usize = 512 << 20;
 /// Outbox of a consumer's WebSocket above which nothing more is put in: TCP pushes back, the broker waits for permits.

@@ -1,11 +1,12 @@
-//! One Pulsar producer: what was queued for one topic and is not yet confirmed. Entries are kept until their receipt, so
-//! that they can be sent again, in order and with their sequence ids, after the broker or its link was lost (binary
-//! protocol 7.3 to 7.5). Used by producer sessions (one queue per partition) and by dead-letter forwarding.
+//! One Pulsar producer: what was queued for one topic and is not yet confirmed. Entries are kept until their
+//! receipt, so that they can be sent again, in order and with their sequence ids, after the broker or its
+//! link was lost (binary protocol 7.3 to 7.5). Used by producer sessions (one queue per partition) and by
+//! dead-letter forwarding.
 //!
-//! Invariants, checked after every mutation: sequence ids strictly grow; entries before `unsent` were written to the
-//! link we are attached to; detached means nothing was written.
+//! Invariants, checked after every mutation: sequence ids strictly grow; entries before `unsent` were written
+//! to the link we are attached to; detached means nothing was written.
 
-use crate::base::limit::MESSAGE_SIZE_DEFAULT;
+use crate::base::limit::{MESSAGE_SIZE_DEFAULT, SEND_QUEUE_SPARE_MAX};
 use crate::base::time::Instant;
 use crate::wire::pulsar::proto::{
     CommandProducer, CommandProducerSuccess, CommandSendReceipt, ProducerAccessMode,
@@ -73,8 +74,8 @@ pub struct SendQueue<T> {
 }
 
 impl<T> SendQueue<T> {
-    /// A queue for `topic`. `name`: the user's producer name. `initial_sequence_id`: the first message gets this plus 1;
-    /// -1: continue after the broker's `last_sequence_id`.
+    /// A queue for `topic`. `name`: the user's producer name. `initial_sequence_id`: the first message gets
+    /// this plus 1; -1: continue after the broker's `last_sequence_id`.
     pub fn new(topic: TopicName, name: Option<String>, initial_sequence_id: i64) -> Self {
         SendQueue {
             topic,
@@ -104,7 +105,8 @@ impl<T> SendQueue<T> {
         self.name.as_deref()
     }
 
-    /// Takes over a name that a broker generated for another partition, unless this queue has one (protocol 7.8).
+    /// Takes over a name that a broker generated for another partition, unless this queue has one (protocol
+    /// 7.8).
     pub fn adopt_name(&mut self, name: &str) {
         if self.name.is_none() {
             self.name = Some(name.to_owned());
@@ -183,7 +185,8 @@ impl<T> SendQueue<T> {
         self.check();
     }
 
-    /// The next entry to write to the link; counts as written from here on. `None`: detached, or nothing left.
+    /// The next entry to write to the link; counts as written from here on. `None`: detached, or nothing
+    /// left.
     pub fn next_unsent(&mut self) -> Option<&Pending<T>> {
         if !self.has_unsent() {
             return None;
@@ -199,8 +202,8 @@ impl<T> SendQueue<T> {
         self.attached && self.unsent < self.pending.len()
     }
 
-    /// A receipt arrived. While detached nothing is a violation: the answers are those of a link we have left, and
-    /// only one for the head is of use, since it saves sending the head twice.
+    /// A receipt arrived. While detached nothing is a violation: the answers are those of a link we have
+    /// left, and only one for the head is of use, since it saves sending the head twice.
     pub fn on_receipt(&mut self, receipt: &CommandSendReceipt) -> Receipt<T> {
         let violation = if self.attached { Receipt::Violation } else { Receipt::Old };
         let expected = self.pending.front().map_or(self.next_sequence_id, |head| head.sequence_id);
@@ -227,8 +230,8 @@ impl<T> SendQueue<T> {
         self.pending.iter().find(|pending| pending.is_named(sequence_id))
     }
 
-    /// Takes the entry with this sequence id, or with this as its highest, out (SEND_ERROR for one entry). `None`: not
-    /// here.
+    /// Takes the entry with this sequence id, or with this as its highest, out (SEND_ERROR for one entry).
+    /// `None`: not here.
     pub fn take(&mut self, sequence_id: u64) -> Option<Pending<T>> {
         let index = self.pending.iter().position(|pending| pending.is_named(sequence_id))?;
         self.remove(index)
@@ -272,6 +275,9 @@ impl<T> SendQueue<T> {
         self.written -= usize::from(index < self.written);
         self.messages -= pending.messages as usize;
         self.bytes -= pending.entry.len();
+        if self.pending.is_empty() && self.pending.capacity() > 2 * SEND_QUEUE_SPARE_MAX {
+            self.pending.shrink_to(SEND_QUEUE_SPARE_MAX);
+        }
         self.check();
         Some(pending)
     }
@@ -300,7 +306,8 @@ fn following(last: i64) -> u64 {
     last.wrapping_add(1).cast_unsigned()
 }
 
-/// Order of two sequence ids. They are Java `long`s in a `u64` and may begin anywhere, so the distance decides.
+/// Order of two sequence ids. They are Java `long`s in a `u64` and may begin anywhere, so the distance
+/// decides.
 fn order(a: u64, b: u64) -> Ordering {
     a.wrapping_sub(b).cast_signed().cmp(&0)
 }

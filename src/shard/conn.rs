@@ -10,6 +10,7 @@
 //! Invariant: a connection is closed or moved only when nothing of it is under way ([`Conn::is_still`]), so no
 //! completion can arrive for a key that is dead.
 
+use crate::base::time::Instant;
 use crate::shard::links::Closed;
 use crate::shard::mesh::ShardId;
 use std::net::SocketAddr;
@@ -51,7 +52,7 @@ pub(crate) enum Wish {
     Read,
     /// Stop receiving; the end is to be reported.
     StopRead,
-    /// End our direction.
+    /// End our direction; the end of that is to be reported.
     ShutdownWrite,
     /// Cancel all that is under way (connect, receive, send); each end is to be reported.
     Cancel,
@@ -78,12 +79,16 @@ pub(crate) struct Conn {
     pub(crate) reading: Reading,
     /// A send is under way.
     pub(crate) sending: bool,
+    /// The end of our direction is under way: the kernel may look the socket up late, so its number must not be reused.
+    pub(crate) shutting: bool,
     pub(crate) paused: bool,
     pub(crate) eof: bool,
     pub(crate) cancelled: bool,
     /// Is in the list of connections to look at.
     pub(crate) dirty: bool,
     pub(crate) why: Closed,
+    /// When a connect or a lingering close is given up.
+    pub(crate) until: Instant,
     pub(crate) peer: SocketAddr,
     pub(crate) local: Option<SocketAddr>,
     /// Being filled by the owner.
@@ -105,11 +110,13 @@ impl Conn {
             busy: false,
             reading: Reading::Off,
             sending: false,
+            shutting: false,
             paused: false,
             eof: false,
             cancelled: false,
             dirty: false,
             why: Closed::Local,
+            until: Instant::FAR,
             peer,
             local: None,
             out: Vec::new(),
@@ -143,7 +150,7 @@ impl Conn {
 
     /// Nothing of this connection is under way at the driver.
     pub(crate) fn is_still(&self) -> bool {
-        self.reading == Reading::Off && !self.sending && !self.busy
+        self.reading == Reading::Off && !self.sending && !self.busy && !self.shutting
     }
 
     /// The next thing to do, noted as begun; `None`: nothing until something is reported. Ask until `None`.
@@ -168,6 +175,7 @@ impl Conn {
             }
             Phase::Ending { linger: true, shut: false } if flushed && !self.eof => {
                 self.phase = Phase::Ending { linger: true, shut: true };
+                self.shutting = true;
                 Some(Wish::ShutdownWrite)
             }
             Phase::Ending { linger, .. } if flushed && (self.eof || !linger) => {

@@ -19,6 +19,8 @@ pub(crate) struct Ending {
     stage: Stage,
     spread: Duration,
     time_max: Duration,
+    /// The stage is new: `step` may have more to say at once.
+    fresh: bool,
 }
 
 /// What the driver is to do.
@@ -35,12 +37,13 @@ pub(crate) enum Advice {
 
 impl Ending {
     pub(crate) fn new(spread: Duration, time_max: Duration) -> Ending {
-        Ending { stage: Stage::Running, spread, time_max }
+        Ending { stage: Stage::Running, spread, time_max, fresh: false }
     }
 
     /// To be asked once a turn.
     pub(crate) fn step<H: Handler>(&mut self, stopping: bool, links: &mut Links, handler: &mut H) -> Advice {
         let now = links.clock().now;
+        self.fresh = matches!(self.stage, Stage::Running) && stopping;
         match self.stage {
             Stage::Running if stopping => {
                 self.stage = Stage::Draining { until: now + self.time_max };
@@ -64,6 +67,7 @@ impl Ending {
     /// When `step` has something to say without any event.
     pub(crate) fn deadline(&self) -> Instant {
         match self.stage {
+            _ if self.fresh => Instant(0),
             Stage::Running => Instant::FAR,
             Stage::Draining { until } | Stage::Aborting { until } => until,
         }

@@ -91,9 +91,11 @@ impl Links {
         }
     }
 
-    /// A connect took too long, or a lingering close has to end. Keys of connections that went on are stale or harmless.
+    /// A connect took too long, or a lingering close has to end. Deadlines are not disarmed: one of a connect that went
+    /// well finds a later deadline, or none.
     fn deadline(&mut self, key: ConnKey) {
-        let Some(conn) = self.conns.get_mut(key) else { return };
+        let now = self.clock.now;
+        let Some(conn) = self.conns.get_mut(key).filter(|conn| now >= conn.until) else { return };
         match conn.phase {
             Phase::Connecting => conn.die(false, Closed::Errno(rustix::io::Errno::TIMEDOUT.raw_os_error())),
             // Unsent bytes at the deadline: the peer does not read; a reset tells it that something is missing.
@@ -104,7 +106,7 @@ impl Links {
     }
 
     fn drained<H: Handler>(&mut self, handler: &mut H, key: ConnKey) {
-        let Some(conn) = self.conns.get_mut(key).filter(|c| c.writable()) else { return };
+        let Some(conn) = self.conns.get_mut(key).filter(|c| c.phase == Phase::Open) else { return };
         if conn.mark.is_some_and(|mark| conn.queued() <= mark) {
             conn.mark = None;
             handler.on_drained(self, key);
@@ -152,6 +154,10 @@ impl Links {
         let failure = match (conn.phase, conn.why, result) {
             (Phase::Connecting, _, Ok((socket, local))) => {
                 (conn.phase, conn.socket, conn.local) = (Phase::Open, Some(socket), local);
+                if conn.mark.is_some() {
+                    // Asked for while connecting, when there was nothing to tell.
+                    self.watched.push(key);
+                }
                 self.touch(key);
                 handler.on_connected(self, key, Ok(()));
                 return true;
@@ -184,6 +190,15 @@ impl Links {
             // Read to be dropped: unread bytes would turn our close into a reset.
             Phase::Connecting | Phase::Ending { .. } | Phase::Dead { .. } => {}
         }
+    }
+
+    /// Our direction has ended.
+    pub(crate) fn write_ended(&mut self, key: ConnKey) {
+        match self.conns.get_mut(key) {
+            Some(conn) => conn.shutting = false,
+            None => self.stats.stale += 1,
+        }
+        self.touch(key);
     }
 
     /// Receiving ended, as it was told to or because the driver has to begin anew.

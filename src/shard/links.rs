@@ -150,8 +150,9 @@ impl Links {
         if self.conns.len() >= self.connections_max {
             return Err(Full);
         }
-        let key = self.insert(Conn::new(Phase::Connecting, None, to));
-        self.deadlines.arm(self.clock.now + time_max, key.to_bits());
+        let until = self.clock.now + time_max;
+        let key = self.insert(Conn { until, ..Conn::new(Phase::Connecting, None, to) });
+        self.deadlines.arm(until, key.to_bits());
         Ok(key)
     }
 
@@ -184,10 +185,10 @@ impl Links {
 
     /// Asks for one [`Handler::on_drained`] once at most `mark` bytes are queued (at the earliest in the next turn).
     pub fn notify_below(&mut self, key: ConnKey, mark: usize) {
-        if let Some(conn) = self.conns.get_mut(key).filter(|c| c.writable()) {
-            if conn.mark.replace(mark).is_none() {
-                self.watched.push(key);
-            }
+        if let Some(conn) = self.conns.get_mut(key).filter(|c| c.writable())
+            && conn.mark.replace(mark).is_none()
+        {
+            self.watched.push(key);
         }
     }
 
@@ -221,8 +222,9 @@ impl Links {
             Phase::Open => {
                 conn.why = if conn.eof { Closed::Peer } else { Closed::Local };
                 conn.phase = Phase::Ending { linger: !linger.is_zero(), shut: false };
+                conn.until = self.clock.now + linger;
                 if !linger.is_zero() {
-                    self.deadlines.arm(self.clock.now + linger, key.to_bits());
+                    self.deadlines.arm(conn.until, key.to_bits());
                 }
             }
             Phase::Ending { .. } | Phase::Leaving | Phase::Dead { .. } => return,
@@ -336,3 +338,6 @@ pub struct IoStats {
     /// Times the watchdog woke this core.
     pub stalls: u64,
 }
+
+#[cfg(test)]
+mod tests;

@@ -45,7 +45,7 @@ pub enum Mail {
 pub(crate) enum Letter {
     Mail { from: ShardId, mail: Mail },
     Resolved { token: u64, result: Result<Vec<SocketAddr>, String> },
-    Parcel(Parcel),
+    Parcel(Box<Parcel>),
 }
 
 /// A socket on its way, with what is known of it.

@@ -8,6 +8,7 @@ use crate::shard::links::{ConnKey, Handler, Links};
 use crate::shard::mesh::{Handed, Letter, Mesh, Parcel, ShardId};
 use crate::shard::resolver::Resolver;
 use crate::shard::ring::{Event, Family, Op, Ring, TICKET_MASK};
+use crate::shard::sys;
 use socket2::Socket;
 use std::collections::{BTreeMap, VecDeque};
 use std::io;
@@ -25,9 +26,9 @@ const BUFFER_LENGTH: u32 = 8 * 1024;
 /// Direct descriptors beyond the connection table: sockets on their way in or out, accepted too many.
 const SPARE_SOCKETS: u32 = 64;
 /// After accepting failed for want of descriptors or memory it is tried again this much later.
-const ACCEPT_PAUSE: Duration = Duration::from_millis(50);
+pub(crate) const ACCEPT_PAUSE: Duration = Duration::from_millis(50);
 /// Letters taken in one turn: mail must not keep a core from its sockets.
-const LETTERS_PER_TURN: usize = 512;
+pub(crate) const LETTERS_PER_TURN: usize = 512;
 /// Sockets from other cores whose parcel has not come yet, or whose parcel came first.
 const ARRIVALS_MAX: usize = 64 * 1024;
 
@@ -59,7 +60,7 @@ enum Accepting {
 
 enum Arrival {
     Socket(u32),
-    Parcel(Parcel),
+    Parcel(Box<Parcel>),
 }
 
 /// The driver of one core.
@@ -80,9 +81,9 @@ pub(crate) struct Reactor {
     arrivals: BTreeMap<u64, Arrival>,
     tickets: u64,
     /// Tickets and destinations of hand-overs under way.
-    handovers: BTreeMap<ConnKey, (ShardId, Parcel)>,
+    handovers: BTreeMap<ConnKey, (ShardId, Box<Parcel>)>,
     /// Parcels that met a full mailbox.
-    parcels: VecDeque<(ShardId, Parcel)>,
+    parcels: VecDeque<(ShardId, Box<Parcel>)>,
     events: Vec<Event>,
 }
 
@@ -193,6 +194,7 @@ impl Reactor {
             Op::Name => self.on_name(handler, event),
             Op::Socket => self.on_socket(handler, event),
             Op::Connect => self.on_connect(handler, event),
+            Op::Shutdown => self.links.write_ended(event.key()),
             Op::Move => self.on_move(handler, event),
             Op::Adopt => {
                 if let Ok(socket) = u32::try_from(event.result) {
@@ -240,20 +242,15 @@ impl Reactor {
             }
         }
         if !event.more() {
-            let out_of = [libc::ENFILE, libc::EMFILE, libc::ENOBUFS, libc::ENOMEM];
-            self.accepting = match -event.result {
-                errno if out_of.contains(&errno) => {
-                    // The table of direct descriptors full is no news: clients wait in the kernel's queue.
-                    if self.links.may_accept() {
-                        log::warn!(
-                            "core {}: cannot accept, {}",
-                            self.shard.0,
-                            io::Error::from_raw_os_error(errno)
-                        );
-                    }
-                    Accepting::Pause(self.links.clock.now + ACCEPT_PAUSE)
+            let error = io::Error::from_raw_os_error(-event.result);
+            self.accepting = if sys::is_shortage(&error) {
+                // The table of direct descriptors full is no news: clients wait in the kernel's queue.
+                if self.links.may_accept() {
+                    log::warn!("core {}: cannot accept, {error}", self.shard.0);
                 }
-                _ => Accepting::Wanted,
+                Accepting::Pause(self.links.clock.now + ACCEPT_PAUSE)
+            } else {
+                Accepting::Wanted
             };
         }
     }
@@ -293,10 +290,9 @@ impl Reactor {
             (0, Some(socket)) => Ok((socket, None)),
             (errno, _) => Err(-errno),
         };
-        if !self.links.connected(handler, key, result) {
-            if let Some(socket) = socket {
-                self.ring.close(socket, false);
-            }
+        let wanted = self.links.connected(handler, key, result);
+        if let Some(socket) = socket.filter(|_| !wanted) {
+            self.ring.close(socket, false);
         }
     }
 
@@ -331,7 +327,7 @@ impl Reactor {
         }
     }
 
-    fn send_parcel(&mut self, to: ShardId, parcel: Parcel) {
+    fn send_parcel(&mut self, to: ShardId, parcel: Box<Parcel>) {
         if let Err(Letter::Parcel(parcel)) = self.mesh.post(to, Letter::Parcel(parcel)) {
             self.parcels.push_back((to, parcel));
         }
@@ -345,11 +341,10 @@ impl Reactor {
         for _ in 0..LETTERS_PER_TURN {
             let Ok(letter) = self.mailbox.try_recv() else { return };
             match letter {
-                Letter::Parcel(Parcel { socket: Handed::Ticket(ticket), .. }) => {
-                    let Letter::Parcel(parcel) = letter else { return };
-                    self.arrived(handler, ticket, Arrival::Parcel(parcel));
-                }
-                Letter::Parcel(_) => debug_assert!(false, "rings hand over by ticket"),
+                Letter::Parcel(parcel) => match parcel.socket {
+                    Handed::Ticket(ticket) => self.arrived(handler, ticket, Arrival::Parcel(parcel)),
+                    Handed::Stream(_) => debug_assert!(false, "rings hand over by ticket"),
+                },
                 other => self.links.letter(handler, other),
             }
         }
@@ -359,12 +354,7 @@ impl Reactor {
     /// Makes submissions of all wishes. Closing calls the handler, which may wish more; each call ends a connection.
     fn carry_out<H: Handler>(&mut self, handler: &mut H) {
         self.arm();
-        for question in std::mem::take(&mut self.links.questions) {
-            if let Err(question) = self.resolver.ask(self.shard, question) {
-                let busy = format!("{}: too many look-ups are waiting", question.host);
-                self.links.answers.push((question.token, Err(busy)));
-            }
-        }
+        self.resolver.ask_all(&mut self.links);
         while let Some(key) = self.links.next_dirty() {
             while let Some(wish) = self.links.step(key) {
                 self.carry_out_wish(handler, key, wish);
@@ -424,7 +414,7 @@ impl Reactor {
             }
             Wish::Read => self.ring.receive(key, socket),
             Wish::StopRead => self.ring.stop_receive(key),
-            Wish::ShutdownWrite => self.ring.shutdown_write(socket),
+            Wish::ShutdownWrite => self.ring.shutdown_write(key, socket),
             Wish::Cancel if connecting => self.ring.cancel_connect(key),
             Wish::Cancel => self.ring.cancel_all(socket),
             Wish::Close { reset } => {
@@ -450,8 +440,12 @@ impl Reactor {
             return;
         };
         self.tickets = (self.tickets + 1) & TICKET_MASK;
-        let parcel =
-            Parcel { from: self.shard, socket: Handed::Ticket(self.tickets), peer, head: leave.head };
+        let parcel = Box::new(Parcel {
+            from: self.shard,
+            socket: Handed::Ticket(self.tickets),
+            peer,
+            head: leave.head,
+        });
         self.ring.hand_over(key, socket, ring, self.tickets);
         self.handovers.insert(key, (leave.to, parcel));
     }

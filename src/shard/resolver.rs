@@ -1,7 +1,7 @@
 //! Host names are looked up by the system's resolver, which blocks: on a few helper threads, each with its own bounded
 //! queue. A name always goes to the same thread, so a dead name server for one does not hold up all others.
 
-use crate::shard::links::Question;
+use crate::shard::links::{Links, Question};
 use crate::shard::mesh::{Letter, Mesh, ShardId};
 use std::io;
 use std::net::ToSocketAddrs;
@@ -31,8 +31,17 @@ impl Resolver {
         Ok(Resolver { queues })
     }
 
-    /// Hands a question to its thread; a full queue gives it back.
-    pub(crate) fn ask(&self, shard: ShardId, question: Question) -> Result<(), Question> {
+    /// Hands on what the links ask; a question that meets a full queue is answered with an error in the next turn.
+    pub(crate) fn ask_all(&self, links: &mut Links) {
+        for question in std::mem::take(&mut links.questions) {
+            if let Err(question) = self.ask(links.shard(), question) {
+                let busy = format!("{}: too many look-ups are waiting", question.host);
+                links.answers.push((question.token, Err(busy)));
+            }
+        }
+    }
+
+    fn ask(&self, shard: ShardId, question: Question) -> Result<(), Question> {
         let queue = crc32c::crc32c(question.host.as_bytes()) as usize % self.queues.len();
         self.queues[queue].try_send((shard, question)).map_err(|error| match error {
             std::sync::mpsc::TrySendError::Full((_, question))

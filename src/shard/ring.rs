@@ -40,12 +40,13 @@ pub(crate) enum Op {
     Connect,
     Receive,
     Send,
+    Shutdown,
     Move,
     Adopt,
     Bell,
 }
 
-const OPS: [Op; 10] = [
+const OPS: [Op; 11] = [
     Op::Ignored,
     Op::Accept,
     Op::Name,
@@ -53,6 +54,7 @@ const OPS: [Op; 10] = [
     Op::Connect,
     Op::Receive,
     Op::Send,
+    Op::Shutdown,
     Op::Move,
     Op::Adopt,
     Op::Bell,
@@ -361,9 +363,11 @@ impl Ring {
         self.sends.get_mut(event.key().slot() as usize).and_then(Option::take).unwrap_or_default()
     }
 
-    /// Ends our direction.
-    pub(crate) fn shutdown_write(&mut self, socket: u32) {
-        self.push(opcode::Shutdown::new(Fixed(socket), libc::SHUT_WR).build());
+    /// Ends our direction. The kernel does this on a worker thread and looks the socket up there: until the completion the
+    /// socket's number must not be given up, or another connection would be cut off.
+    pub(crate) fn shutdown_write(&mut self, key: Key, socket: u32) {
+        let entry = opcode::Shutdown::new(Fixed(socket), libc::SHUT_WR).build();
+        self.push(entry.user_data(tag(Op::Shutdown, key)));
     }
 
     /// Cancels all that is under way on a socket.

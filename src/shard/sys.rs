@@ -105,3 +105,8 @@ pub(crate) fn locked_memory_limit() -> u64 {
 pub(crate) fn set_reset_on_close(fd: BorrowedFd<'_>) -> io::Result<()> {
     socket2::SockRef::from(&fd).set_linger(Some(std::time::Duration::ZERO))
 }
+
+/// Accepting failed for want of descriptors or memory: to try again at once would spin.
+pub(crate) fn is_shortage(error: &io::Error) -> bool {
+    matches!(error.raw_os_error(), Some(libc::EMFILE | libc::ENFILE | libc::ENOBUFS | libc::ENOMEM))
+}

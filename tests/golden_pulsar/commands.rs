@@ -1,5 +1,6 @@
-//! Frames without payload: protocol 18.1 to 18.3, and how they are checked. Each vector is decoded to a typed command and that command encoded to
-//! the vector again: the vectors are in field-number order, and defaults they spell out are spelt out here too.
+//! Frames without payload: protocol 18.1 to 18.3, and how they are checked. Each vector is decoded to a typed
+//! command and that command encoded to the vector again: the vectors are in field-number order, and defaults
+//! they spell out are spelt out here too.
 
 use pulsegate::wire::pulsar::proto::{
     self, GetTopicsOfNamespaceMode, LookupTopicResponseLookupType, MessageIdData,
@@ -62,7 +63,8 @@ fn handshake() {
         ),
         vector(
             "V2 CONNECT with token, feature flags and proxy target",
-            "0000003800000034080212300a08527573742d312e301a06746f6b2e656e20142a05746f6b656e320d62726f6b65722d313a36363530520408011001",
+            "0000003800000034080212300a08527573742d312e301a06746f6b2e656e20142a05746f6b656e320d62726f6b65722d\
+             313a36363530520408011001",
             Command::Connect(proto::CommandConnect {
                 client_version: "Rust-1.0".into(),
                 auth_data: Some(b"tok.en".to_vec()),
@@ -107,7 +109,8 @@ fn keep_alive_and_refused_credentials() {
         vector("V6 PONG", "000000090000000508139a0100", Command::Pong(proto::CommandPong {})),
         vector(
             "V7 AUTH_CHALLENGE (refresh)",
-            "0000002e0000002a0824a202250a05332e302e30121a0a05746f6b656e121150756c73617241757468526566726573681813",
+            "0000002e0000002a0824a202250a05332e302e30121a0a05746f6b656e121150756c7361724175746852656672657368\
+             1813",
             Command::AuthChallenge(proto::CommandAuthChallenge {
                 server_version: Some("3.0.0".into()),
                 challenge: Some(auth_data("token", b"PulsarAuthRefresh")),
@@ -125,7 +128,8 @@ fn keep_alive_and_refused_credentials() {
         ),
         vector(
             "V9 ERROR answering CONNECT",
-            "0000002d00000029080e722508ffffffffffffffffff0110031a164661696c656420746f2061757468656e746963617465",
+            "0000002d00000029080e722508ffffffffffffffffff0110031a164661696c656420746f2061757468656e7469636174\
+             65",
             Command::Error(proto::CommandError {
                 request_id: u64::MAX,
                 error: ServerError::AuthenticationError as i32,
@@ -176,7 +180,8 @@ fn lookup_and_topics() {
     check(vec![
         vector(
             "V13 LOOKUP",
-            "0000002c000000280817ba01230a1d70657273697374656e743a2f2f7075626c69632f64656661756c742f7410021800",
+            "0000002c000000280817ba01230a1d70657273697374656e743a2f2f7075626c69632f64656661756c742f7410\
+             021800",
             Command::Lookup(proto::CommandLookupTopic {
                 topic: TOPIC.into(),
                 request_id: 2,
@@ -198,7 +203,8 @@ fn lookup_and_topics() {
         ),
         vector(
             "V15 LOOKUP_RESPONSE Redirect",
-            "00000037000000330818c2012e0a1070756c7361723a2f2f62323a36363530121470756c7361722b73736c3a2f2f62323a36363531180020022801",
+            "00000037000000330818c2012e0a1070756c7361723a2f2f62323a36363530121470756c7361722b73736c3a2f2f6232\
+             3a36363531180020022801",
             Command::LookupResponse(proto::CommandLookupTopicResponse {
                 broker_service_url: Some("pulsar://b2:6650".into()),
                 broker_service_url_tls: Some("pulsar+ssl://b2:6651".into()),
@@ -226,7 +232,8 @@ fn creating_a_producer() {
     check(vec![
         vector(
             "V17 PRODUCER",
-            "000000330000002f08052a2b0a1d70657273697374656e743a2f2f7075626c69632f64656661756c742f74100018042800400048005000",
+            "000000330000002f08052a2b0a1d70657273697374656e743a2f2f7075626c69632f64656661756c742f741000180428\
+             00400048005000",
             Command::Producer(proto::CommandProducer {
                 topic: TOPIC.into(),
                 producer_id: 0,

@@ -13,7 +13,8 @@ fn subscribe_and_flow() {
     check(vec![
         vector(
             "V30 SUBSCRIBE, durable Shared, Earliest",
-            "00000037000000330804222f0a1d70657273697374656e743a2f2f7075626c69632f64656661756c742f7412017318012000280532016340016801",
+            "00000037000000330804222f0a1d70657273697374656e743a2f2f7075626c69632f64656661756c742f741201731801\
+             2000280532016340016801",
             Command::Subscribe(proto::CommandSubscribe {
                 topic: TOPIC.into(),
                 subscription: "s".into(),
@@ -28,7 +29,8 @@ fn subscribe_and_flow() {
         ),
         vector(
             "V31 SUBSCRIBE, reader from earliest",
-            "0000005a00000056080422520a1d70657273697374656e743a2f2f7075626c69632f64656661756c742f7412117265616465722d3031323334353637383918002001280640004a1608ffffffffffffffffff0110ffffffffffffffffff01",
+            "0000005a00000056080422520a1d70657273697374656e743a2f2f7075626c69632f64656661756c742f741211726561\
+             6465722d3031323334353637383918002001280640004a1608ffffffffffffffffff0110ffffffffffffffffff01",
             Command::Subscribe(proto::CommandSubscribe {
                 topic: TOPIC.into(),
                 subscription: "reader-0123456789".into(),
@@ -42,7 +44,8 @@ fn subscribe_and_flow() {
         ),
         vector(
             "V32 SUBSCRIBE, Key_Shared STICKY",
-            "0000003d00000039080422350a1d70657273697374656e743a2f2f7075626c69632f64656661756c742f741201731803200228078a010a08011a06080010ffff01",
+            "0000003d00000039080422350a1d70657273697374656e743a2f2f7075626c69632f64656661756c742f741201731803\
+             200228078a010a08011a06080010ffff01",
             Command::Subscribe(proto::CommandSubscribe {
                 topic: TOPIC.into(),
                 subscription: "s".into(),
@@ -219,7 +222,8 @@ fn last_id_and_notices() {
         ),
         vector(
             "V51 GET_LAST_MESSAGE_ID_RESPONSE, empty topic",
-            "0000002e0000002a081ef201250a2108ffffffffffffffffff0110ffffffffffffffffff0118ffffffffffffffffff01100f",
+            "0000002e0000002a081ef201250a2108ffffffffffffffffff0110ffffffffffffffffff0118ffffffffffffffffff01\
+             100f",
             Command::GetLastMessageIdResponse(proto::CommandGetLastMessageIdResponse {
                 last_message_id: MessageIdData { partition: Some(-1), ..id(u64::MAX, u64::MAX) },
                 request_id: 15,

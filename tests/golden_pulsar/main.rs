@@ -1,5 +1,6 @@
-//! Golden bytes of the Pulsar binary protocol. The vectors were made with the official protobuf schema and library and
-//! with independent CRC32C, hash and compression implementations, or recorded from the C++ client (protocol 18).
+//! Golden bytes of the Pulsar binary protocol. The vectors were made with the official protobuf schema and
+//! library and with independent CRC32C, hash and compression implementations, or recorded from the C++ client
+//! (protocol 18).
 
 mod commands;
 mod consumer_commands;

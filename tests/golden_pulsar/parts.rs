@@ -1,4 +1,5 @@
-//! The small formats: protocol 18.5 message ids (and API 6), 18.6 CRC32C, 18.7 hashes, 18.9 ack sets, 18.11 compression.
+//! The small formats: protocol 18.5 message ids (and API 6), 18.6 CRC32C, 18.7 hashes, 18.9 ack sets, 18.11
+//! compression.
 
 use prost::Message;
 use pulsegate::wire::pulsar::proto::{CompressionType, MessageIdData};

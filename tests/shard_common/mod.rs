@@ -1,6 +1,11 @@
 //! What the tests of the cores share: an echo with back-pressure that tells the test what it sees, and streams of bytes
 //! that show loss, order and cross-talk.
-#![allow(dead_code, reason = "each test uses its part")]
+#![allow(
+    dead_code,
+    unreachable_pub,
+    clippy::unwrap_used,
+    reason = "each test uses its part, and fails by panicking"
+)]
 
 use pulsegate::base::time::Instant;
 use pulsegate::shard::links::{Closed, ConnKey, Handler, IoStats, Links};
@@ -21,7 +26,7 @@ pub const LINGER: Duration = Duration::from_secs(5);
 /// The drivers this machine has: the ring only where the kernel allows it.
 pub fn drivers() -> Vec<Driver> {
     match pulsegate::shard::probe() {
-        Ok(()) => vec![Driver::Ring],
+        Ok(()) => vec![Driver::Ring, Driver::Portable],
         Err(reason) => {
             eprintln!("without the ring: {reason}");
             vec![Driver::Portable]
@@ -37,7 +42,7 @@ pub fn config(driver: Driver, cores: usize) -> RunConfig {
         connections_max: 1024,
         driver,
         drain_spread: Duration::from_millis(10),
-        drain_time_max: Duration::from_secs(5),
+        drain_time_max: Duration::from_millis(500),
     }
 }
 
@@ -144,6 +149,7 @@ impl Echo {
                 let to = ShardId(text.parse().unwrap());
                 io.mail(to, Mail::Report { ticket: 99, sessions: false }).unwrap();
             }
+            ask::BURN => burn(Duration::from_millis(text.parse().unwrap())),
             ask::MIGRATE => {
                 let next = ShardId((io.shard().0 + 1) % io.shards() as u16);
                 self.fresh.remove(&key);
@@ -328,6 +334,15 @@ pub fn expect(stream: &mut TcpStream, id: u64, from: u64, length: usize) {
 /// Closes with a reset.
 pub fn reset(stream: TcpStream) {
     socket2::SockRef::from(&stream).set_linger(Some(Duration::ZERO)).unwrap();
+}
+
+/// Keeps the thread busy, as a heavy neighbour or a long computation would.
+#[allow(clippy::disallowed_methods, reason = "a test measures real time")]
+pub fn burn(time: Duration) {
+    let start = std::time::Instant::now();
+    while start.elapsed() < time {
+        std::hint::spin_loop();
+    }
 }
 
 /// One round trip.

@@ -1,4 +1,5 @@
-//! The broker side of the producer simulation: what one leg stores, what its link carries, and how its answers read.
+//! The broker side of the producer simulation: what one leg stores, what its link carries, and how its
+//! answers read.
 
 use pulsegate::wire::pulsar::batch::Messages;
 use pulsegate::wire::pulsar::compression::decompress;
@@ -6,61 +7,71 @@ use pulsegate::wire::pulsar::frame::{self, Checksum};
 use pulsegate::wire::pulsar::metadata::MetadataView;
 use pulsegate::wire::pulsar::proto::{CommandSendError, CommandSendReceipt, MessageIdData, ServerError};
 use serde_json::Value;
-use std::collections::{BTreeMap, VecDeque};
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
 
 /// One SEND on a link.
-pub struct Sent {
-    pub sequence_id: u64,
-    pub highest: Option<u64>,
-    pub messages: u32,
-    pub entry: Vec<u8>,
+pub(crate) struct Sent {
+    pub(crate) sequence_id: u64,
+    pub(crate) highest: Option<u64>,
+    pub(crate) messages: u32,
+    pub(crate) entry: Vec<u8>,
 }
 
 /// What the broker says.
-pub enum Answer {
+pub(crate) enum Answer {
     Receipt(CommandSendReceipt),
     Error(CommandSendError),
 }
 
 /// One attachment of a leg: what is on its way, in both directions.
 #[derive(Default)]
-pub struct Link {
-    pub sends: VecDeque<Sent>,
-    pub answers: VecDeque<Answer>,
+pub(crate) struct Link {
+    pub(crate) sends: VecDeque<Sent>,
+    pub(crate) answers: VecDeque<Answer>,
     last_written: Option<u64>,
     /// The broker refused an entry in a way that passes: it takes no more until the leg is attached anew.
     stuck: bool,
 }
 
 /// A message as it was stored.
-pub struct Stored {
-    pub payload: Vec<u8>,
-    pub key: Option<String>,
+pub(crate) struct Stored {
+    pub(crate) payload: Vec<u8>,
+    pub(crate) key: Option<String>,
 }
 
 /// What the broker keeps of one leg.
-pub struct BrokerLeg {
-    pub ledger: u64,
-    pub link: Option<Link>,
+pub(crate) struct BrokerLeg {
+    pub(crate) ledger: u64,
+    pub(crate) link: Option<Link>,
     dedup: bool,
     entries: Vec<Vec<Stored>>,
     stored_to: Option<u64>,
+    /// Entries it does not allow, and never will: size is looked at before deduplication.
+    not_allowed: BTreeSet<u64>,
     /// Every entry that was ever on a link, by sequence id.
     seen: BTreeMap<u64, Vec<u8>>,
 }
 
 impl BrokerLeg {
-    pub fn new(ledger: u64, dedup: bool) -> Self {
-        BrokerLeg { ledger, link: None, dedup, entries: Vec::new(), stored_to: None, seen: BTreeMap::new() }
+    pub(crate) fn new(ledger: u64, dedup: bool) -> Self {
+        BrokerLeg {
+            ledger,
+            link: None,
+            dedup,
+            entries: Vec::new(),
+            stored_to: None,
+            not_allowed: BTreeSet::new(),
+            seen: BTreeMap::new(),
+        }
     }
 
     /// What PRODUCER_SUCCESS says: -1 without deduplication.
-    pub fn last_sequence_id(&self) -> i64 {
+    pub(crate) fn last_sequence_id(&self) -> i64 {
         self.stored_to.filter(|_| self.dedup).map_or(-1, |id| id as i64)
     }
 
     /// An entry goes onto the link.
-    pub fn written(&mut self, sent: Sent) {
+    pub(crate) fn written(&mut self, sent: Sent) {
         let link = self.link.as_mut().expect("only attached legs write");
         let id = sent.sequence_id;
         assert!(link.last_written < Some(id), "sequence id {id} after {:?}", link.last_written);
@@ -71,7 +82,7 @@ impl BrokerLeg {
     }
 
     /// The broker takes the next entry and answers; small `dice` are errors. False: nothing to take.
-    pub fn take(&mut self, dice: u64) -> bool {
+    pub(crate) fn take(&mut self, dice: u64) -> bool {
         let Some(link) = &mut self.link else { return false };
         if link.stuck {
             return false;
@@ -79,6 +90,7 @@ impl BrokerLeg {
         let Some(sent) = link.sends.pop_front() else { return false };
         let id = sent.highest.unwrap_or(sent.sequence_id);
         let error = match dice {
+            _ if self.not_allowed.contains(&id) => Some(ServerError::NotAllowedError),
             0..4 => Some(ServerError::NotAllowedError),
             4..8 => Some(ServerError::PersistenceError),
             8 => Some(ServerError::TopicTerminatedError),
@@ -86,7 +98,10 @@ impl BrokerLeg {
             _ => None,
         };
         if let Some(error) = error {
-            link.stuck = error != ServerError::NotAllowedError;
+            match error {
+                ServerError::NotAllowedError => _ = self.not_allowed.insert(id),
+                _ => link.stuck = true,
+            }
             link.answers.push_back(Answer::Error(CommandSendError {
                 producer_id: 1,
                 sequence_id: id,
@@ -112,7 +127,7 @@ impl BrokerLeg {
     }
 
     /// The message at a place; `batch_index` -1 for an entry that is no batch.
-    pub fn message(&self, entry: u64, batch_index: i32) -> Stored {
+    pub(crate) fn message(&self, entry: u64, batch_index: i32) -> Stored {
         let messages = &self.entries[entry as usize];
         assert_eq!(batch_index < 0, messages.len() == 1, "a batch of one is stored as a plain message");
         let stored = &messages[batch_index.max(0) as usize];
@@ -120,7 +135,7 @@ impl BrokerLeg {
     }
 
     /// True when a message with this payload is stored.
-    pub fn holds(&self, payload: &[u8]) -> bool {
+    pub(crate) fn holds(&self, payload: &[u8]) -> bool {
         self.entries.iter().flatten().any(|stored| stored.payload == payload)
     }
 }
@@ -153,7 +168,7 @@ fn open(sent: &Sent) -> Vec<Stored> {
 }
 
 /// The texts of a client's outbox: unmasked, unfragmented text frames.
-pub fn texts(mut out: &[u8]) -> Vec<Value> {
+pub(crate) fn texts(mut out: &[u8]) -> Vec<Value> {
     let mut texts = Vec::new();
     while let Some((head, rest)) = out.split_first_chunk::<2>() {
         assert_eq!(head[0], 0x81, "a final text frame");

@@ -3,7 +3,7 @@
 use super::pages::Page;
 use super::token::Token;
 use super::{Body, Gateway, Session, SessionKind};
-use crate::metrics::{self, ConsumerRow, CoreReport, NamespaceCounters, ProducerRow};
+use crate::metrics::{self, ConsumerRow, CoreReport, NamespaceCounters, ProducerRow, names};
 use crate::shard::{ConnKey, Links, Mail, ShardId};
 use crate::wire::pulsar::proto::SubscriptionType;
 use crate::wire::route::TopicName;
@@ -168,17 +168,18 @@ impl Gateway {
         let io_stats = io.stats();
         let mut report = CoreReport { shard: io.shard().0, gateway, ..Default::default() };
         report.io = vec![
-            ("turns", io_stats.turns),
-            ("enters", io_stats.enters),
-            ("completions", io_stats.completions),
-            ("accepted", io_stats.accepted),
-            ("open", io_stats.open),
-            ("bytes_in", io_stats.bytes_in),
-            ("bytes_out", io_stats.bytes_out),
-            ("starved", io_stats.starved),
-            ("parks", io_stats.parks),
-            ("stale", io_stats.stale),
-            ("stalls", io_stats.stalls),
+            (names::CORE_TURNS.name, io_stats.turns),
+            (names::CORE_ENTERS.name, io_stats.enters),
+            (names::CORE_COMPLETIONS.name, io_stats.completions),
+            (names::CORE_ACCEPTED.name, io_stats.accepted),
+            (names::CORE_CLOSED.name, io_stats.closed),
+            (names::CORE_OPEN.name, io_stats.open),
+            (names::CORE_BYTES_IN.name, io_stats.bytes_in),
+            (names::CORE_BYTES_OUT.name, io_stats.bytes_out),
+            (names::CORE_STARVED.name, io_stats.starved),
+            (names::CORE_PARKS.name, io_stats.parks),
+            (names::CORE_STALE.name, io_stats.stale),
+            (names::CORE_STALLS.name, io_stats.stalls),
         ];
         if rows {
             self.rows(&mut report);

@@ -364,7 +364,7 @@ fn unreadable_commands_end_the_session() {
 #[test]
 fn the_end_of_the_topic_is_told_when_nothing_waits() {
     let mut bench = Bench::partitions(window(1), 2);
-    let mut ask = |bench: &mut Bench| {
+    let ask = |bench: &mut Bench| {
         bench.text(r#"{"type":"isEndOfTopic"}"#);
         bench.texts().pop()
     };

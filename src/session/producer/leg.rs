@@ -20,30 +20,38 @@ use crate::wire::text::reply::{self, SendErrorCode};
 use std::convert::Infallible;
 use std::time::Duration;
 
-/// Bytes of an entry that brokers do not count against their message size: magic, checksum, metadata size (protocol 1.4).
+/// Bytes of an entry that brokers do not count against their message size: magic, checksum, metadata size
+/// (protocol 1.4).
 const ENTRY_HEAD: usize = 10;
 /// Bytes of an ack without its context, roughly: the hint for the frame header.
 const ACK_HINT: usize = 96;
 
-/// Why a message fails with `send-error:8`. `Display` is the `errorMsg`: the official client's exception class first,
-/// which log scrapers look for (API 3.3).
+/// Why a message fails with `send-error:8`. `Display` is the `errorMsg`: the official client's exception
+/// class first, which log scrapers look for (API 3.3).
 #[derive(Clone, Copy, Debug, PartialEq, thiserror::Error)]
 pub(super) enum SendFailure<'a> {
     #[error(
-        "org.apache.pulsar.client.api.PulsarClientException$ProducerQueueIsFullError: Producer send queue is full"
+        "org.apache.pulsar.client.api.PulsarClientException$ProducerQueueIsFullError: \
+         Producer send queue is full"
     )]
     QueueFull,
     #[error(
-        "org.apache.pulsar.client.api.PulsarClientException$InvalidMessageException: The producer {producer} of the topic {topic} sends a message with {got} bytes that exceeds {max} bytes"
+        "org.apache.pulsar.client.api.PulsarClientException$InvalidMessageException: \
+         The producer {producer} of the topic {topic} sends a message with {got} bytes \
+         that exceeds {max} bytes"
     )]
     TooLarge { producer: &'a str, topic: &'a str, got: usize, max: usize },
     #[error(
-        "org.apache.pulsar.client.api.PulsarClientException$TimeoutException: The producer {producer} can not send message to the topic {topic} within given timeout : the oldest message waits {:.3} seconds, {}", .age.as_secs_f64(),
+        "org.apache.pulsar.client.api.PulsarClientException$TimeoutException: \
+         The producer {producer} can not send message to the topic {topic} within given timeout : \
+         the oldest message waits {:.3} seconds, {}",
+        .age.as_secs_f64(),
         if *.attached { "the broker did not confirm it" } else { "no broker is connected" }
     )]
     Timeout { producer: &'a str, topic: &'a str, age: Duration, attached: bool },
     #[error(
-        "org.apache.pulsar.client.api.PulsarClientException$TopicTerminatedException: The topic {topic} is terminated, the producer {producer} cannot send to it any more"
+        "org.apache.pulsar.client.api.PulsarClientException$TopicTerminatedException: \
+         The topic {topic} is terminated, the producer {producer} cannot send to it any more"
     )]
     Terminated { producer: &'a str, topic: &'a str },
     #[error("org.apache.pulsar.client.api.PulsarClientException$NotAllowedException: {0}")]
@@ -129,8 +137,8 @@ impl Leg {
         self.batch.as_ref().map_or(timeout, |batch| batch.ends_at.min(timeout))
     }
 
-    /// Gives up what waited too long, and ends a batch whose delay is over. A message that waited too long takes all
-    /// behind it along: they must not overtake it (protocol 7.5).
+    /// Gives up what waited too long, and ends a batch whose delay is over. A message that waited too long
+    /// takes all behind it along: they must not overtake it (protocol 7.5).
     pub(super) fn on_timer(&mut self, turn: &mut Turn<'_, '_>) {
         let now = turn.clock.now;
         let age = self.oldest().map(|oldest| now.since(oldest));
@@ -175,8 +183,8 @@ impl Leg {
         full.then(|| SendFailure::QueueFull.to_string())
     }
 
-    /// Queues a message, in the open batch or in an entry of its own. `Err`: its payload is not base64, nothing changed
-    /// but that the batch before it may have ended.
+    /// Queues a message, in the open batch or in an entry of its own. `Err`: its payload is not base64,
+    /// nothing changed but that the batch before it may have ended.
     pub(super) fn send(&mut self, turn: &mut Turn<'_, '_>, message: &Message<'_>) -> Result<(), Base64Error> {
         // Outer metadata of a batch belongs to all its messages: whoever needs some of his own travels alone.
         let own_metadata = message.deliver_at.is_some()
@@ -332,7 +340,8 @@ impl Leg {
         self.push(turn, entry, batch.messages, batch.queued_at, owed);
     }
 
-    /// Queues an entry, or fails its messages if it is too large for the broker: then its sequence ids are free again.
+    /// Queues an entry, or fails its messages if it is too large for the broker: then its sequence ids are
+    /// free again.
     fn push(
         &mut self,
         turn: &mut Turn<'_, '_>,

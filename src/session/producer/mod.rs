@@ -1,9 +1,9 @@
 //! A WebSocket producer session: requests in, entries to brokers out, acks back (API 3).
 //!
-//! A text becomes a [`request::Message`], the [`route::Router`] names its leg, the [`leg::Leg`] encodes it into an entry
-//! of its queue (at once, or with others when batching), and the receipt turns what is [`Owed`] into acks. Every text is
-//! answered exactly once; answers of one leg's messages come in the order of their texts, except errors that are known
-//! at once.
+//! A text becomes a [`request::Message`], the [`route::Router`] names its leg, the [`leg::Leg`] encodes it
+//! into an entry of its queue (at once, or with others when batching), and the receipt turns what is [`Owed`]
+//! into acks. Every text is answered exactly once; answers of one leg's messages come in the order of their
+//! texts, except errors that are known at once.
 
 mod leg;
 mod owed;
@@ -23,6 +23,7 @@ use crate::wire::pulsar::proto::{
     CommandProducer, CommandProducerSuccess, CommandSendError, CommandSendReceipt, ServerError,
 };
 use crate::wire::route::{ProducerSpec, TopicName};
+use crate::wire::text::base64;
 use crate::wire::text::reply::{self, SendErrorCode};
 
 /// What the owner of the link must do after an event.
@@ -30,8 +31,8 @@ use crate::wire::text::reply::{self, SendErrorCode};
 pub enum Verdict {
     /// Nothing.
     Fine,
-    /// The producer of this leg must be made anew (lookup, PRODUCER): the broker refused in a way that passes. The leg
-    /// counts as detached already.
+    /// The producer of this leg must be made anew (lookup, PRODUCER): the broker refused in a way that
+    /// passes. The leg counts as detached already.
     Reattach,
     /// The broker broke the protocol: close the link.
     CloseLink,
@@ -51,8 +52,8 @@ pub struct Producer {
 }
 
 impl Producer {
-    /// `partitions`: 0 for a topic without partitions (also one partition of a partitioned topic). `seed` chooses the
-    /// partition of single-partition routing and the start of round robin.
+    /// `partitions`: 0 for a topic without partitions (also one partition of a partitioned topic). `seed`
+    /// chooses the partition of single-partition routing and the start of round robin.
     pub fn new(spec: ProducerSpec, partitions: u32, seed: u64) -> Self {
         let router = Router::new(&spec, partitions, seed);
         let leg = |topic, partition| {
@@ -95,7 +96,8 @@ impl Producer {
         self.legs[leg].queue.topic()
     }
 
-    /// The PRODUCER command of the leg's next attempt. Legs after the first take over the name the first one got.
+    /// The PRODUCER command of the leg's next attempt. Legs after the first take over the name the first one
+    /// got.
     pub fn create_command(&mut self, leg: usize, producer_id: u64, request_id: u64) -> CommandProducer {
         let (first, others) = self.legs.split_at_mut(1);
         let Some(index) = leg.checked_sub(1) else {
@@ -108,7 +110,8 @@ impl Producer {
         queue.create_command(producer_id, request_id)
     }
 
-    /// The broker made the leg's producer; unconfirmed entries are written again by [`Producer::next_unsent`].
+    /// The broker made the leg's producer; unconfirmed entries are written again by
+    /// [`Producer::next_unsent`].
     pub fn on_created(&mut self, leg: usize, success: &CommandProducerSuccess, message_size_max: usize) {
         self.legs[leg].on_accepted();
         self.legs[leg].queue.on_created(success, message_size_max);
@@ -119,8 +122,9 @@ impl Producer {
         self.legs[leg].queue.on_detached();
     }
 
-    /// The leg cannot be attached any more (terminated, fenced, ...): its pending messages and all later ones fail with
-    /// `send-error:8` and this text (Java exception class first), until [`Producer::on_created`] is called again.
+    /// The leg cannot be attached any more (terminated, fenced, ...): its pending messages and all later ones
+    /// fail with `send-error:8` and this text (Java exception class first), until [`Producer::on_created`] is
+    /// called again.
     pub fn on_refused(&mut self, cx: &mut Context<'_>, leg: usize, error: String) {
         self.with_leg(cx, leg, |leg, turn| leg.refuse(turn, error));
     }
@@ -160,7 +164,7 @@ impl Producer {
             Some(text) => {
                 // The original decodes the payload before it meets the obstacle.
                 let mut scratch = turn.pool.take();
-                let result = crate::wire::text::base64::decode(message.payload.as_bytes(), &mut scratch);
+                let result = base64::decode(message.payload.as_bytes(), &mut scratch);
                 turn.pool.give(scratch);
                 result.map(|()| turn.fail(&text, context))
             }
@@ -178,7 +182,8 @@ impl Producer {
     pub fn on_receipt(&mut self, cx: &mut Context<'_>, leg: usize, receipt: &CommandSendReceipt) -> Verdict {
         self.with_leg(cx, leg, |leg, turn| match leg.queue.on_receipt(receipt) {
             Receipt::Confirmed(pending) => {
-                // -1:-1 is what brokers answer for a duplicate; it is passed on, as the original does (protocol 7.3).
+                // -1:-1 is what brokers answer for a duplicate; it is passed on, as the original does
+                // (protocol 7.3).
                 let id = receipt.message_id.as_ref();
                 let place = id.map_or((u64::MAX, u64::MAX), |id| (id.ledger_id, id.entry_id));
                 leg.confirm(turn, pending, place);
@@ -235,8 +240,8 @@ impl Producer {
         self.timer = timer;
     }
 
-    /// When [`Producer::on_timer`] is to be called next. Costs nothing: it is no later than the first timer, and earlier
-    /// at most once per timer.
+    /// When [`Producer::on_timer`] is to be called next. Costs nothing: it is no later than the first timer,
+    /// and earlier at most once per timer.
     pub fn next_timer(&self) -> Option<Instant> {
         Some(self.timer).filter(|timer| self.pending_messages > 0 && *timer != Instant::FAR)
     }
@@ -258,7 +263,8 @@ impl Producer {
         self.pending_messages
     }
 
-    /// Counts since it was opened (publish side). Failures are messages that failed on their way (`send-error:8`).
+    /// Counts since it was opened (publish side). Failures are messages that failed on their way
+    /// (`send-error:8`).
     pub fn counters(&self) -> &NamespaceCounters {
         &self.counters
     }

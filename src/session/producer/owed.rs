@@ -1,8 +1,9 @@
-//! What is owed to the client for an entry under way: one answer per message, in order, each with the context its
-//! request brought. Kept in one flat, pooled buffer per entry, so that a warm session allocates nothing.
+//! What is owed to the client for an entry under way: one answer per message, in order, each with the context
+//! its request brought. Kept in one flat, pooled buffer per entry, so that a warm session allocates nothing.
 //!
-//! A buffer is a row of slips, `[queued at, u64][context length, u32][context]`, little-endian; [`NO_CONTEXT`] as the
-//! length marks a message without one. The commonest entry, a single message without a context, has an empty buffer.
+//! A buffer is a row of slips, `[queued at, u64][context length, u32][context]`, little-endian;
+//! [`NO_CONTEXT`] as the length marks a message without one. The commonest entry, a single message without a
+//! context, has an empty buffer.
 
 use crate::base::time::Instant;
 

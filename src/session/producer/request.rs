@@ -9,7 +9,8 @@ use crate::wire::text::request::Request;
 /// Items of a short list, kept without allocation: most messages have a few properties, or none.
 const FEW: usize = 8;
 
-/// Why a request is answered with `send-error:7`. `Display` is the `errorMsg`; clients know some of the words.
+/// Why a request is answered with `send-error:7`. `Display` is the `errorMsg`; clients know some of the
+/// words.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub(super) enum BadRequest {
     /// The text was the literal `null`.
@@ -91,8 +92,9 @@ pub(super) struct Message<'a> {
 }
 
 impl<'a> Message<'a> {
-    /// Checks everything but the payload's base64. `encrypted`: the session has client-side encryption keys. The order
-    /// of checks is the original's, except that a bad payload comes before all of them: see [`which_error`].
+    /// Checks everything but the payload's base64. `encrypted`: the session has client-side encryption keys.
+    /// The order of checks is the original's, except that a bad payload comes before all of them: see
+    /// [`which_error`].
     pub(super) fn read(
         request: &'a Request<'a>,
         encrypted: bool,
@@ -150,8 +152,8 @@ fn read_cipher(request: &Request<'_>) -> Result<Cipher, BadRequest> {
     Ok(Cipher { param, compression })
 }
 
-/// Of a request that cannot be taken for `error`: what its client is told. A payload that is not base64 comes first, as
-/// the original decodes it before it looks at anything else. `scratch` is left as it was.
+/// Of a request that cannot be taken for `error`: what its client is told. A payload that is not base64 comes
+/// first, as the original decodes it before it looks at anything else. `scratch` is left as it was.
 pub(super) fn which_error(request: &Request<'_>, error: BadRequest, scratch: &mut Vec<u8>) -> BadRequest {
     let Some(payload) = &request.payload else { return error };
     let length = scratch.len();

@@ -197,3 +197,13 @@ fn giving_up_keeps_the_ids_used() {
     assert_eq!(confirmed(&mut queue, 1), None);
     assert_eq!(confirmed(&mut queue, 3), Some(3));
 }
+
+#[test]
+fn a_burst_does_not_keep_its_memory() {
+    let mut queue = attached(-1, -1);
+    let burst = 10 * SEND_QUEUE_SPARE_MAX as u64;
+    (0..burst).for_each(|_| push(&mut queue, 1, 0));
+    assert_eq!(sent(&mut queue).len() as u64, burst);
+    (0..burst).for_each(|id| assert_eq!(confirmed(&mut queue, id), Some(0)));
+    assert!(queue.pending.capacity() <= 2 * SEND_QUEUE_SPARE_MAX);
+}

@@ -22,10 +22,11 @@ const SIZE: usize = 4;
 /// Bytes set aside for the varint of `payload_size`: right for payloads of 128 B to 16 KiB.
 const PAYLOAD_SIZE_GUESS: usize = 2;
 
-/// Appends one message to a batch payload; `payload` writes its bytes. On `Err` the buffer is as it was before.
+/// Appends one message to a batch payload; `payload` writes its bytes. On `Err` the buffer is as it was
+/// before.
 ///
-/// The metadata stands first but holds the payload's size, which is known last: a guess is set aside for its varint, and
-/// what follows moves by a byte or two when the guess was wrong.
+/// The metadata stands first but holds the payload's size, which is known last: a guess is set aside for its
+/// varint, and what follows moves by a byte or two when the guess was wrong.
 pub fn put<T, E>(
     out: &mut Vec<u8>,
     single: &Single<'_>,
@@ -86,7 +87,8 @@ fn write_varint(place: &mut [u8], mut number: usize) {
     place[last] = number as u8;
 }
 
-/// Walks the messages of a batch payload (decompressed). Stops after `count` messages or the first malformed one.
+/// Walks the messages of a batch payload (decompressed). Stops after `count` messages or the first malformed
+/// one.
 #[derive(Clone, Debug)]
 pub struct Messages<'a> {
     payload: &'a [u8],
@@ -127,3 +129,6 @@ impl<'a> Iterator for Messages<'a> {
         Some(message)
     }
 }
+
+#[cfg(test)]
+mod tests;

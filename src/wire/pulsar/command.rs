@@ -1,5 +1,5 @@
-//! The typed command: the seam between sessions and brokers, near or far. One variant per `BaseCommand` type; the
-//! envelope is read and written by hand, with the type as selector, since it is no protobuf `oneof`.
+//! The typed command: the seam between sessions and brokers, near or far. One variant per `BaseCommand` type;
+//! the envelope is read and written by hand, with the type as selector, since it is no protobuf `oneof`.
 
 use prost::Message;
 
@@ -61,7 +61,8 @@ macro_rules! commands {
 commands! {
     Connect = 2: CommandConnect, Connected = 3: CommandConnected, Subscribe = 4: CommandSubscribe,
     Producer = 5: CommandProducer, Send = 6: CommandSend, SendReceipt = 7: CommandSendReceipt,
-    SendError = 8: CommandSendError, Message = 9: CommandMessage, Ack = 10: CommandAck, Flow = 11: CommandFlow,
+    SendError = 8: CommandSendError, Message = 9: CommandMessage, Ack = 10: CommandAck,
+    Flow = 11: CommandFlow,
     Unsubscribe = 12: CommandUnsubscribe, Success = 13: CommandSuccess, Error = 14: CommandError,
     CloseProducer = 15: CommandCloseProducer, CloseConsumer = 16: CommandCloseConsumer,
     ProducerSuccess = 17: CommandProducerSuccess, Ping = 18: CommandPing, Pong = 19: CommandPong,
@@ -71,7 +72,8 @@ commands! {
     Lookup = 23: CommandLookupTopic, LookupResponse = 24: CommandLookupTopicResponse,
     ConsumerStats = 25: CommandConsumerStats, ConsumerStatsResponse = 26: CommandConsumerStatsResponse,
     ReachedEndOfTopic = 27: CommandReachedEndOfTopic, Seek = 28: CommandSeek,
-    GetLastMessageId = 29: CommandGetLastMessageId, GetLastMessageIdResponse = 30: CommandGetLastMessageIdResponse,
+    GetLastMessageId = 29: CommandGetLastMessageId,
+    GetLastMessageIdResponse = 30: CommandGetLastMessageIdResponse,
     ActiveConsumerChange = 31: CommandActiveConsumerChange,
     GetTopicsOfNamespace = 32: CommandGetTopicsOfNamespace,
     GetTopicsOfNamespaceResponse = 33: CommandGetTopicsOfNamespaceResponse,
@@ -127,8 +129,8 @@ impl Command {
         self.put_body(out);
     }
 
-    /// Reads a serialised `BaseCommand`. The order of its fields does not matter, and sub-messages that are not those of
-    /// its type are skipped. Required fields of the sub-message that are missing read as zero.
+    /// Reads a serialised `BaseCommand`. The order of its fields does not matter, and sub-messages that are
+    /// not those of its type are skipped. Required fields of the sub-message that are missing read as zero.
     pub fn decode(bytes: &[u8]) -> Result<Command, CommandError> {
         let malformed = |at| CommandError::new(bytes, format!("malformed field at byte {at}"));
         let mut number = None;
@@ -151,3 +153,6 @@ impl Command {
             .map_err(|error| CommandError::new(bytes, format!("message of type {number}: {error}")))
     }
 }
+
+#[cfg(test)]
+mod tests;

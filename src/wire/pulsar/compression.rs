@@ -28,51 +28,58 @@ pub enum CompressionError {
     Unknown(i32),
 }
 
-/// ZSTD level: the fastest of the regular ones. A gateway pays for every byte on its way, disks are the broker's.
+/// ZSTD level: the fastest of the regular ones. A gateway pays for every byte on its way, disks are the
+/// broker's.
 const ZSTD_LEVEL: i32 = 1;
+/// Room for a ZLIB stream beyond its input, bytes: header, checksum, block heads; what incompressible data
+/// adds to that takes another turn.
+const ZLIB_ROOM: usize = 64;
 /// Why no compressor can fail here.
 const BOUND_HOLDS: &str = "the output has the size the format guarantees to be enough";
 
-/// Appends `input` compressed to `out`. Speed goes before ratio: ZLIB runs at its fastest level, ZSTD at level 1; LZ4
-/// blocks and Snappy have no levels.
+/// Appends `input` compressed to `out`. Speed goes before ratio: ZLIB runs at its fastest level, ZSTD at
+/// level 1; LZ4 blocks and Snappy have no levels.
 pub fn compress(codec: CompressionType, input: &[u8], out: &mut Vec<u8>) {
+    match codec {
+        CompressionType::None => out.extend_from_slice(input),
+        CompressionType::Lz4 => bounded(lz4_flex::block::get_maximum_output_size(input.len()), out, |room| {
+            lz4_flex::block::compress_into(input, room).expect(BOUND_HOLDS)
+        }),
+        CompressionType::Zlib => compress_zlib(input, out),
+        CompressionType::Zstd => bounded(zstd::zstd_safe::compress_bound(input.len()), out, |room| {
+            zstd::bulk::compress_to_buffer(input, room, ZSTD_LEVEL).expect(BOUND_HOLDS)
+        }),
+        CompressionType::Snappy => bounded(snap::raw::max_compress_len(input.len()), out, |room| {
+            snap::raw::Encoder::new().compress(input, room).expect(BOUND_HOLDS)
+        }),
+    }
+}
+
+/// Appends what `write` puts into at most `bound` bytes; it returns how many they were.
+fn bounded(bound: usize, out: &mut Vec<u8>, write: impl FnOnce(&mut [u8]) -> usize) {
     let start = out.len();
-    let bound = match codec {
-        CompressionType::None => {
-            out.extend_from_slice(input);
-            return;
-        }
-        CompressionType::Lz4 => lz4_flex::block::get_maximum_output_size(input.len()),
-        CompressionType::Zlib => zlib_bound(input.len()),
-        CompressionType::Zstd => zstd::zstd_safe::compress_bound(input.len()),
-        CompressionType::Snappy => snap::raw::max_compress_len(input.len()),
-    };
     out.resize(start + bound, 0);
-    let room = &mut out[start..];
-    let written = match codec {
-        CompressionType::None => unreachable!("returned above"),
-        CompressionType::Lz4 => lz4_flex::block::compress_into(input, room).expect(BOUND_HOLDS),
-        CompressionType::Zlib => {
-            let mut stream = Compress::new(Compression::fast(), true);
-            let status = stream.compress(input, room, FlushCompress::Finish).expect(BOUND_HOLDS);
-            assert_eq!(status, Status::StreamEnd, "{BOUND_HOLDS}");
-            stream.total_out() as usize
-        }
-        CompressionType::Zstd => zstd::bulk::compress_to_buffer(input, room, ZSTD_LEVEL).expect(BOUND_HOLDS),
-        CompressionType::Snappy => snap::raw::Encoder::new().compress(input, room).expect(BOUND_HOLDS),
-    };
+    let written = write(&mut out[start..]);
     out.truncate(start + written);
 }
 
-/// Enough for any ZLIB stream of `length` bytes: stored blocks cost 5 bytes each, the stream 6, and a fixed-code block
-/// at most an eighth more than its input.
-fn zlib_bound(length: usize) -> usize {
-    length + length / 8 + 5 * (length / 4096 + 1) + 64
+/// The library names no bound for its streams, so room is added until the end of the stream fits.
+fn compress_zlib(input: &[u8], out: &mut Vec<u8>) {
+    let mut stream = Compress::new(Compression::fast(), true);
+    loop {
+        let left = &input[stream.total_in() as usize..];
+        out.reserve(left.len() + ZLIB_ROOM);
+        let status =
+            stream.compress_vec(left, out, FlushCompress::Finish).expect("the stream is used in order");
+        if status == Status::StreamEnd {
+            return;
+        }
+    }
 }
 
-/// Appends `input` decompressed to `out`: exactly `size` bytes, or an error with `out` as it was before. `size` is
-/// checked against `size_max` before a byte is reserved. Without compression (number 0) `size` is not looked at: many
-/// producers leave it out then, and the input is the output.
+/// Appends `input` decompressed to `out`: exactly `size` bytes, or an error with `out` as it was before.
+/// `size` is checked against `size_max` before a byte is reserved. Without compression (number 0) `size` is
+/// not looked at: many producers leave it out then, and the input is the output.
 pub fn decompress(
     codec: i32,
     input: &[u8],
@@ -119,3 +126,6 @@ fn decompress_into(codec: CompressionType, input: &[u8], room: &mut [u8]) -> Res
         }
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -1,5 +1,5 @@
-//! Writing entries: `[0x0e01][crc32c][metadata size][metadata][payload]`, as brokers store them. Metadata fields are
-//! written by hand, in number order, straight from borrowed parts.
+//! Writing entries: `[0x0e01][crc32c][metadata size][metadata][payload]`, as brokers store them. Metadata
+//! fields are written by hand, in number order, straight from borrowed parts.
 
 use crate::wire::pulsar::frame::{MAGIC_CHECKSUM, size_field};
 use crate::wire::pulsar::proto::CompressionType;
@@ -33,7 +33,8 @@ pub struct EntryMetadata<'a> {
     pub partition_key_b64_encoded: Option<bool>,
     /// Clusters to replicate to.
     pub replicate_to: &'a [&'a str],
-    /// Compression of the payload. `Some(CompressionType::None)` is the field's default and not written either.
+    /// Compression of the payload. `Some(CompressionType::None)` is the field's default and not written
+    /// either.
     pub compression: Option<CompressionType>,
     /// Payload bytes before compression (the official Java client always writes it); 0 is not written.
     pub uncompressed_size: u32,
@@ -58,8 +59,8 @@ const CHECKSUM: std::ops::Range<usize> = 2..6;
 /// Where the metadata size is, and everything the checksum covers begins.
 const METADATA_SIZE: std::ops::Range<usize> = 6..10;
 
-/// Appends an entry whose payload `body` writes; afterwards sizes and checksum are filled in. Returns what `body` did.
-/// On `Err` the buffer is as it was before.
+/// Appends an entry whose payload `body` writes; afterwards sizes and checksum are filled in. Returns what
+/// `body` did. On `Err` the buffer is as it was before.
 pub fn put<T, E>(
     out: &mut Vec<u8>,
     metadata: &EntryMetadata<'_>,
@@ -145,3 +146,6 @@ fn put_encryption_key(out: &mut impl Sink, key: &EncryptionKey) {
         out.put_pair(3, name, value);
     }
 }
+
+#[cfg(test)]
+mod tests;

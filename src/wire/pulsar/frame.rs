@@ -57,7 +57,8 @@ pub struct Payload<'a> {
     pub checksum: Checksum,
     /// Serialised `MessageMetadata`; empty if the checksum is bad, since then its size is not to be trusted.
     pub metadata: &'a [u8],
-    /// The payload: one message, a batch, or a chunk; perhaps compressed or encrypted. Empty if the checksum is bad.
+    /// The payload: one message, a batch, or a chunk; perhaps compressed or encrypted. Empty if the checksum
+    /// is bad.
     pub body: &'a [u8],
 }
 
@@ -82,8 +83,8 @@ fn split_sized(bytes: &[u8]) -> Option<(&[u8], &[u8])> {
     rest.split_at_checked(size)
 }
 
-/// Bytes of the next frame, its size field included. `Ok(None)`: fewer than four bytes are here. The size is checked
-/// against `frame_max` (bytes, size field included) before anyone reserves memory for it.
+/// Bytes of the next frame, its size field included. `Ok(None)`: fewer than four bytes are here. The size is
+/// checked against `frame_max` (bytes, size field included) before anyone reserves memory for it.
 pub fn size(buffer: &[u8], frame_max: usize) -> Result<Option<usize>, FrameError> {
     let Some((total, _)) = split_size(buffer) else {
         return Ok(None);
@@ -109,8 +110,8 @@ pub fn read(frame: &[u8]) -> Result<Frame<'_>, FrameError> {
     Ok(Frame { command: Command::decode(command)?, rest })
 }
 
-/// Reads the part after the command of SEND or MESSAGE and checks its checksum. A bad checksum is no error of the
-/// frame: the connection stays, and the receiver refuses or acknowledges the entry (protocol 1.2).
+/// Reads the part after the command of SEND or MESSAGE and checks its checksum. A bad checksum is no error of
+/// the frame: the connection stays, and the receiver refuses or acknowledges the entry (protocol 1.2).
 pub fn payload(rest: &[u8]) -> Result<Payload<'_>, FrameError> {
     let sizes = |what| FrameError::Sizes { total: rest.len(), what };
     let mut broker_entry = None;
@@ -133,7 +134,8 @@ pub fn payload(rest: &[u8]) -> Result<Payload<'_>, FrameError> {
     Ok(Payload { broker_entry, checksum, metadata, body })
 }
 
-/// A size field. Everything we send is far below 4 GiB: commands are small and entries bounded by the broker's limit.
+/// A size field. Everything we send is far below 4 GiB: commands are small and entries bounded by the
+/// broker's limit.
 pub(super) fn size_field(size: usize) -> [u8; SIZE] {
     u32::try_from(size).expect("what is sent is bounded by the message size").to_be_bytes()
 }
@@ -143,7 +145,8 @@ pub fn put(out: &mut Vec<u8>, command: &Command) {
     put_with_entry(out, command, &[]);
 }
 
-/// Appends a frame with payload; `entry` are the bytes from the `0x0e01` magic on, as [`super::entry`] writes them.
+/// Appends a frame with payload; `entry` are the bytes from the `0x0e01` magic on, as [`super::entry`] writes
+/// them.
 pub fn put_with_entry(out: &mut Vec<u8>, command: &Command, entry: &[u8]) {
     let command_size = command.encoded_size();
     out.reserve(2 * SIZE + command_size + entry.len());
@@ -194,3 +197,6 @@ pub fn put_send(
 
 /// Longest SEND frame before its entry: two sizes, the envelope, three 64-bit numbers and one of 32 bits.
 const SEND_HEAD_MAX: usize = 2 * SIZE + 4 + 3 * (1 + VARINT_MAX) + (1 + 5);
+
+#[cfg(test)]
+mod tests;

@@ -59,8 +59,8 @@ impl MessageId {
         MessageId::from_bytes(&bytes)
     }
 
-    /// Reads a serialised `MessageIdData`. Unknown fields and the ack set are skipped; absent and negative numbers read
-    /// as "none". A chunk's own first chunk is not looked at, so nesting has no depth.
+    /// Reads a serialised `MessageIdData`. Unknown fields and the ack set are skipped; absent and negative
+    /// numbers read as "none". A chunk's own first chunk is not looked at, so nesting has no depth.
     pub fn from_bytes(bytes: &[u8]) -> Result<MessageId, MessageIdError> {
         read(bytes).ok().flatten().ok_or(MessageIdError::NotAnId)
     }
@@ -141,7 +141,10 @@ const FIRST_CHUNK: u32 = 7;
 const FIRST_CHUNK_MAX: usize = 2 * (1 + VARINT_MAX) + 2;
 /// Longest id we write, bytes: two 64-bit numbers, three positive 32-bit ones, a first chunk.
 const BYTES_MAX: usize = 2 * (1 + VARINT_MAX) + 3 * (1 + 5) + 2 + FIRST_CHUNK_MAX;
-/// Texts up to this length, bytes, are decoded on the stack. Longer than any id we write, so that ids with fields we
-/// would not write (an explicit -1, an ack set) stay there too.
+/// Texts up to this length, bytes, are decoded on the stack. Longer than any id we write, so that ids with
+/// fields we would not write (an explicit -1, an ack set) stay there too.
 const TEXT_MAX: usize = 128;
 const _: () = assert!(BYTES_MAX.div_ceil(3) * 4 <= TEXT_MAX, "ids of our own are read without allocation");
+
+#[cfg(test)]
+mod tests;

@@ -1,5 +1,5 @@
-//! Reading `MessageMetadata` and `SingleMessageMetadata` as borrowed views: nothing is allocated on the way to a
-//! consumer. The prost messages in `proto` stay for tools and tests.
+//! Reading `MessageMetadata` and `SingleMessageMetadata` as borrowed views: nothing is allocated on the way
+//! to a consumer. The prost messages in `proto` stay for tools and tests.
 
 use crate::wire::pulsar::entry::EncryptionKey;
 use crate::wire::pulsar::protobuf::{Field, Fields, Malformed};
@@ -18,7 +18,8 @@ impl From<Malformed> for MetadataError {
     }
 }
 
-/// Outer metadata of an entry. Strings are checked to be UTF-8. Repeated fields stay serialised; see the iterators.
+/// Outer metadata of an entry. Strings are checked to be UTF-8. Repeated fields stay serialised; see the
+/// iterators.
 #[derive(Clone, Copy, Debug, Default, PartialEq)]
 pub struct MetadataView<'a> {
     /// The serialised message, for the iterators.
@@ -108,8 +109,8 @@ impl<'a> MetadataView<'a> {
     /// Number of the properties among the fields.
     const PROPERTIES: u32 = 4;
 
-    /// Reads outer metadata. Unknown fields are skipped; last value of a repeated scalar wins. Producer name, sequence
-    /// id and publish time are required.
+    /// Reads outer metadata. Unknown fields are skipped; last value of a repeated scalar wins. Producer name,
+    /// sequence id and publish time are required.
     pub fn read(bytes: &'a [u8]) -> Result<Self, MetadataError> {
         let mut view = MetadataView { bytes, ..MetadataView::default() };
         let mut seen = Seen::default();
@@ -207,7 +208,8 @@ const ENCRYPTION_KEYS: u32 = 13;
 /// Reads a `KeyValue`. A missing part reads as empty: nothing depends on it.
 fn read_pair<'a>(field: &Field<'a>) -> Result<(&'a str, &'a str), Malformed> {
     let (mut key, mut value) = ("", "");
-    // Offsets inside a nested message mean nothing to the caller: the error names the nested field as a whole.
+    // Offsets inside a nested message mean nothing to the caller: the error names the nested field as a
+    // whole.
     let whole = |_: Malformed| field.malformed();
     for part in Fields::new(field.bytes()?) {
         let part = part.map_err(whole)?;
@@ -275,3 +277,6 @@ impl<'a> Iterator for Properties<'a> {
         read_pair(&field).ok()
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -1,6 +1,9 @@
-//! The Pulsar binary protocol, both directions: frames, commands, metadata, batches, compression, message ids.
+//! The Pulsar binary protocol, both directions: frames, commands, metadata, batches, compression, message
+//! ids.
 
 pub mod batch;
+#[cfg(test)]
+mod broken;
 pub mod command;
 pub mod compression;
 pub mod entry;

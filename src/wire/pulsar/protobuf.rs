@@ -1,5 +1,6 @@
-//! The protobuf wire format by hand, as far as hot paths need it: fields read as borrowed slices, and written without an
-//! intermediate message. Groups and field number 0 are errors; every other unknown field can be skipped.
+//! The protobuf wire format by hand, as far as hot paths need it: fields read as borrowed slices, and written
+//! without an intermediate message. Groups and field number 0 are errors; every other unknown field can be
+//! skipped.
 
 /// Bytes are no protobuf message. `at` is the offset of the field that is wrong.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -37,7 +38,8 @@ impl<'a> Field<'a> {
         }
     }
 
-    /// A plain (not zig-zag) 32-bit number: the upper bits of the varint are cut off, as every protobuf reader does.
+    /// A plain (not zig-zag) 32-bit number: the upper bits of the varint are cut off, as every protobuf
+    /// reader does.
     pub(super) fn i32(&self) -> Result<i32, Malformed> {
         self.u64().map(|number| number as i32)
     }
@@ -221,7 +223,8 @@ impl Sink for Count {
     }
 }
 
-/// A sink on the stack, for headers whose size is bounded. Writing more than `N` bytes is a bug of ours and panics.
+/// A sink on the stack, for headers whose size is bounded. Writing more than `N` bytes is a bug of ours and
+/// panics.
 #[derive(Debug)]
 pub(super) struct Stack<const N: usize> {
     bytes: [u8; N],

@@ -6,7 +6,8 @@ use crate::wire::text::keys::KeyEntry;
 use crate::wire::text::{JsonReader, base64};
 use std::borrow::Cow;
 
-/// Reads the parameter. Anything but the base64 of such an object is a list of key names, which we cannot serve.
+/// Reads the parameter. Anything but the base64 of such an object is a list of key names, which we cannot
+/// serve.
 pub(super) fn read(value: &str) -> Result<Vec<EncryptionKey>, RouteError> {
     let mut text = Vec::new();
     let mut reader = JsonReader::default();

@@ -77,7 +77,8 @@ pub struct ProducerSpec {
     pub routing: RoutingMode,
     /// `sendTimeoutMillis`; `None`: never.
     pub send_timeout: Option<Duration>,
-    /// `maxPendingMessages`; `None`: bounded by bytes only (the session is then not read from instead of refused).
+    /// `maxPendingMessages`; `None`: bounded by bytes only (the session is then not read from instead of
+    /// refused).
     pub pending_messages_max: Option<u32>,
     /// `compressionType`.
     pub compression: CompressionType,
@@ -94,7 +95,8 @@ pub enum Topics {
     One(TopicName),
     /// A list (V3 `topics`).
     Many(Vec<TopicName>),
-    /// A pattern (V3 `topicsPattern`): namespace and the expression, which must match `tenant/namespace/local` whole.
+    /// A pattern (V3 `topicsPattern`): namespace and the expression, which must match
+    /// `tenant/namespace/local` whole.
     Pattern {
         /// `tenant/namespace`.
         namespace: String,
@@ -206,8 +208,8 @@ pub enum Mount {
     Reader,
 }
 
-/// The mount of a request target (path and query); `None`: no WebSocket endpoint (404 unless it is another page).
-/// A mount without its trailing slash is `Err` with the location to redirect to (302).
+/// The mount of a request target (path and query); `None`: no WebSocket endpoint (404 unless it is another
+/// page). A mount without its trailing slash is `Err` with the location to redirect to (302).
 pub fn mount(target: &str) -> Result<Option<Mount>, String> {
     let (path, query) = path::split(target);
     for (prefix, mount) in path::MOUNTS {
@@ -223,8 +225,8 @@ pub fn mount(target: &str) -> Result<Option<Mount>, String> {
     Ok(None)
 }
 
-/// Reads a request target under a mount into what it asks for. Checks in the order of API 2.2, errors as in 1.3 with
-/// the deliberate differences: 400 throughout.
+/// Reads a request target under a mount into what it asks for. Checks in the order of API 2.2, errors as in
+/// 1.3 with the deliberate differences: 400 throughout.
 pub fn route(mount: Mount, target: &str) -> Result<Route, RouteError> {
     let (path, query) = path::split(target);
     let elements: Vec<&str> = path.split('/').collect();

@@ -83,7 +83,8 @@ pub(super) fn raw_pairs(query: &str) -> impl Iterator<Item = (&str, &str)> {
     query.split('&').filter(|pair| !pair.is_empty()).map(|pair| pair.split_once('=').unwrap_or((pair, "")))
 }
 
-/// Form decoding, once: `+` is a space, `%XX` a byte; bytes that are no UTF-8 become U+FFFD. `None`: a malformed `%`.
+/// Form decoding, once: `+` is a space, `%XX` a byte; bytes that are no UTF-8 become U+FFFD. `None`: a
+/// malformed `%`.
 pub(super) fn form_decode(text: &str) -> Option<Cow<'_, str>> {
     if memchr::memchr2(b'%', b'+', text.as_bytes()).is_none() {
         return Some(Cow::Borrowed(text));

@@ -1,5 +1,5 @@
-//! What the path of a URL names: topic, topics, subscription (API 1.2). Paths are split while still percent-encoded,
-//! so that an encoded slash stays inside its element.
+//! What the path of a URL names: topic, topics, subscription (API 1.2). Paths are split while still
+//! percent-encoded, so that an encoded slash stays inside its element.
 
 use crate::base::limit::SESSION_TOPICS_MAX;
 use crate::wire::route::params::{Params, form_decode};
@@ -19,11 +19,12 @@ pub(super) const MOUNTS: [(&str, Mount); 7] = [
     ("/ws/reader", Mount::Reader),
 ];
 
-/// Element of the topic's first piece: after the empty one, `ws`, and five or so names (both grammars have the same).
+/// Element of the topic's first piece, in both grammars: V1 has a cluster where V2 has `v2`.
 const TOPIC_AT: usize = 7;
 /// Element of the subscription below `/ws/v3/consumer/`.
 const MULTI_SUBSCRIPTION_AT: usize = 4;
-/// Largest automaton that a topic pattern may become, bytes: a few kilobytes of pattern can ask for gigabytes.
+/// Largest automaton that a topic pattern may become, bytes: a few kilobytes of pattern can ask for
+/// gigabytes.
 const PATTERN_BYTES_MAX: usize = 1 << 20;
 
 /// Path and query of a request target; the scheme and authority of an absolute one are dropped.
@@ -131,15 +132,15 @@ fn topic_pattern(text: &str) -> Result<Topics, RouteError> {
             )));
         }
     };
-    let whole = format!("^(?:{expression})$");
-    if let Err(error) = regex::RegexBuilder::new(&whole).size_limit(PATTERN_BYTES_MAX).build() {
-        let reason = error.to_string();
-        let reason = reason.lines().last().unwrap_or_default();
-        return Err(RouteError::invalid(format_args!(
-            "Invalid topicsPattern {}: {}",
-            clip(text),
-            clip(reason)
-        )));
+    // Alone first: `a)|(b` is an expression only between parentheses, and would there match more than it
+    // should.
+    for candidate in [expression.clone(), format!("^(?:{expression})$")] {
+        if let Err(error) = regex::RegexBuilder::new(&candidate).size_limit(PATTERN_BYTES_MAX).build() {
+            let reason = error.to_string();
+            let reason = reason.lines().last().unwrap_or_default();
+            let (text, reason) = (clip(text), clip(reason));
+            return Err(RouteError::invalid(format_args!("Invalid topicsPattern {text}: {reason}")));
+        }
     }
     Ok(Topics::Pattern { namespace, expression, text: text.to_owned() })
 }

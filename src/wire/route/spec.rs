@@ -168,7 +168,7 @@ pub(super) fn reader(topic: TopicName, params: &Params<'_>) -> Result<ReaderSpec
     let start = match params.get("messageId").unwrap_or_default() {
         "earliest" => StartPosition::Earliest,
         text if text == "latest" || text.trim().is_empty() => StartPosition::Latest,
-        text => StartPosition::After(MessageId::from_text(text).map_err(RouteError::invalid)?),
+        text => start_after(MessageId::from_text(text).map_err(RouteError::invalid)?),
     };
     Ok(ReaderSpec {
         topic,
@@ -177,6 +177,15 @@ pub(super) fn reader(topic: TopicName, params: &Params<'_>) -> Result<ReaderSpec
         start,
         crypto_failure: crypto_failure(params),
     })
+}
+
+/// The ids that stand for both ends mean them, also on partitioned topics.
+fn start_after(id: MessageId) -> StartPosition {
+    match (id.ledger, id.entry) {
+        MessageId::EARLIEST => StartPosition::Earliest,
+        MessageId::LATEST => StartPosition::Latest,
+        _ => StartPosition::After(id),
+    }
 }
 
 fn receiver_queue(params: &Params<'_>) -> Result<u32, RouteError> {

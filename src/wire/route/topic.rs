@@ -19,7 +19,8 @@ const NON_PERSISTENT: &str = "non-persistent";
 const PARTITION: &str = "-partition-";
 
 impl TopicName {
-    /// Reads a full name, or a short one: `t` is `persistent://public/default/t`, `tenant/ns/t` gets the scheme.
+    /// Reads a full name, or a short one: `t` is `persistent://public/default/t`, `tenant/ns/t` gets the
+    /// scheme.
     pub fn parse(text: &str) -> Result<TopicName, TopicError> {
         let full = if text.contains("://") {
             text.to_owned()

@@ -1,11 +1,13 @@
-//! Base64 as the JDK's basic decoder reads it: padding optional, loose trailing bits allowed, everything else refused
-//! with the JDK's words (API 3.2). All but the last unit runs on SIMD, straight into the caller's buffer.
+//! Base64 as the JDK's basic decoder reads it: padding optional, loose trailing bits allowed, everything else
+//! refused with the JDK's words (API 3.2). All but the last unit runs on SIMD, straight into the caller's
+//! buffer.
 
 /// Why a text is not base64; `Display` gives the JDK's words.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum Base64Error {
-    /// A character outside the alphabet, as one byte of Latin-1 (`?` for characters beyond); the JDK prints it signed.
-    #[error("Illegal base64 character {sign}{digits:x}", sign = sign(.0), digits = (*.0 as i8).unsigned_abs())]
+    /// A character outside the alphabet, as one byte of Latin-1 (`?` for characters beyond); the JDK prints
+    /// it signed.
+    #[error("Illegal base64 character {}", signed_hex(.0))]
     Character(u8),
     /// `=` where it cannot stand.
     #[error("Input byte array has wrong 4-byte ending unit")]
@@ -21,8 +23,9 @@ pub enum Base64Error {
     Short,
 }
 
-fn sign(byte: &u8) -> &'static str {
-    if (*byte as i8) < 0 { "-" } else { "" }
+fn signed_hex(byte: &u8) -> String {
+    let signed = byte.cast_signed();
+    format!("{}{:x}", if signed < 0 { "-" } else { "" }, signed.unsigned_abs())
 }
 
 /// Appends the decoded bytes to `out`. On `Err` the buffer is as it was before.

@@ -67,9 +67,7 @@ fn integer<'a, S: Source<'a>>(
                 Ok(number) if range.contains(&number) => Ok(Some(number)),
                 _ => Err(source.refuse(|| {
                     let text = clip(&text);
-                    format!(
-                        "Cannot deserialize value of type `{class}` from String \"{text}\": not a valid `{class}` value"
-                    )
+                    not_a_value(class, &text, &format!("not a valid `{class}` value"))
                 })),
             }
         }
@@ -100,7 +98,7 @@ pub(super) fn boolean<'a, S: Source<'a>>(source: &mut S) -> Result<bool, S::Erro
             "true" | "True" | "TRUE" => Ok(true),
             other => Err(source.refuse(|| {
                 let text = clip(other);
-                format!("Cannot deserialize value of type `boolean` from String \"{text}\": only true or false recognized")
+                not_a_value("boolean", &text, "only \"true\" or \"false\" recognized")
             })),
         },
         other => Err(source.refuse(|| mismatch("boolean", &other))),
@@ -127,7 +125,13 @@ pub(super) fn compression<'a, S: Source<'a>>(source: &mut S) -> Result<Option<Co
     Ok(ordinal.and_then(CompressionType::from_wire))
 }
 
-/// An object of strings, in order of first appearance, later duplicates winning; `None` as a value: JSON null.
+/// The refusal of a string that is no value of `class`.
+fn not_a_value(class: &str, text: &str, reason: &str) -> String {
+    format!("Cannot deserialize value of type `{class}` from String \"{text}\": {reason}")
+}
+
+/// An object of strings, in order of first appearance, later duplicates winning; `None` as a value: JSON
+/// null.
 pub type Strings<'a> = Vec<(Cow<'a, str>, Option<Cow<'a, str>>)>;
 
 /// A Java `Map<String, String>`.
@@ -193,7 +197,7 @@ pub(super) fn not_a_container(class: &str, found: &Value<'_>) -> String {
         other => return mismatch(class, other),
     };
     format!(
-        "Cannot construct instance of `{class}` (although at least one Creator exists): no {argument}-argument \
-         constructor/factory method to deserialize from {value}"
+        "Cannot construct instance of `{class}` (although at least one Creator exists): \
+         no {argument}-argument constructor/factory method to deserialize from {value}"
     )
 }

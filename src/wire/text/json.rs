@@ -1,6 +1,7 @@
-//! Reading JSON as Jackson does. simd-json reads the common case; what it refuses or cannot tell (numbers as they were
-//! written, text after the first value, lone surrogates, deep nesting) goes to a lenient reader, which has the last
-//! word. What a text means is written once, over a [`Source`] of tokens that both implement.
+//! Reading JSON as Jackson does. simd-json reads the common case; what it refuses or cannot tell (numbers as
+//! they were written, text after the first value, lone surrogates, deep nesting) goes to a lenient reader,
+//! which has the last word. What a text means is written once, over a [`Source`] of tokens that both
+//! implement.
 
 use crate::wire::text::lenient::Lenient;
 use crate::wire::text::tape::{TapeSource, Unsure};
@@ -16,14 +17,17 @@ pub struct JsonError {
     pub message: String,
 }
 
-/// Levels that simd-json reads. Deeper texts are rare, and its count need not be ours: they go to the lenient reader.
+/// Levels that simd-json reads. Deeper texts are rare, and its count need not be ours: they go to the lenient
+/// reader.
 const FAST_DEPTH_MAX: usize = 32;
 /// Bytes a reader is ready for without allocating: an ordinary message.
 const TEXT_EXPECTED: usize = 4096;
 
-/// Buffers for reading JSON; one per core, reused for each text. They stay as large as the largest text needed.
+/// Buffers for reading JSON; one per core, reused for each text. They stay as large as the largest text
+/// needed.
 pub struct JsonReader {
-    /// The text and the padding simd-json wants behind it. It unescapes in place, so it gets a copy of its own.
+    /// The text and the padding simd-json wants behind it. It unescapes in place, so it gets a copy of its
+    /// own.
     padded: Vec<u8>,
     buffers: Buffers,
     /// Always empty between texts; kept for its capacity.
@@ -64,7 +68,7 @@ pub(super) enum Value<'a> {
     Bool(bool),
     /// A number as it was written.
     Number(&'a str),
-    /// An integer of which only the value is known: `5` may have been `5`, nothing else; `-0` is not told apart from 0.
+    /// An integer of which only the value is known: 0 may have been written `-0`.
     Integer(i64),
     Text(Cow<'a, str>),
     Object,
@@ -83,7 +87,8 @@ pub(super) trait Source<'a> {
     /// The head of the next value.
     fn value(&mut self) -> Result<Value<'a>, Self::Error>;
 
-    /// The name of the next member of the innermost object; its value must be read or skipped. `None`: the object ended.
+    /// The name of the next member of the innermost object; its value must be read or skipped. `None`: the
+    /// object ended.
     fn name(&mut self) -> Result<Option<Cow<'a, str>>, Self::Error>;
 
     /// True if the innermost array has another item, which must be read or skipped. False: it ended.
@@ -95,3 +100,6 @@ pub(super) trait Source<'a> {
     /// The error for the value last read not being what is wanted.
     fn refuse(&self, message: impl FnOnce() -> String) -> Self::Error;
 }
+
+#[cfg(test)]
+mod tests;

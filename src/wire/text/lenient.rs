@@ -1,5 +1,5 @@
-//! A JSON reader after Jackson's rules and in its words (API 3.2): it keeps numbers as they were written, stops after the
-//! first complete value, reads lone surrogates as `?` and nests to a depth of 1000.
+//! A JSON reader after Jackson's rules and in its words (API 3.2): it keeps numbers as they were written,
+//! stops after the first complete value, reads lone surrogates as `?` and nests to a depth of 1000.
 
 use crate::base::limit::JSON_DEPTH_MAX;
 use crate::wire::text::clip;
@@ -227,7 +227,8 @@ impl<'a> Lenient<'a> {
         if self.at == start { Err(self.unexpected(wanted)) } else { Ok(()) }
     }
 
-    /// The run of characters that could be a Java identifier, as Jackson takes a token; empty at anything else.
+    /// The run of characters that could be a Java identifier, as Jackson takes a token; empty at anything
+    /// else.
     fn word(&mut self) -> &'a str {
         let rest = &self.text[self.at..];
         let end = rest.find(|c: char| !(c.is_alphanumeric() || c == '_' || c == '$')).unwrap_or(rest.len());

@@ -1,12 +1,13 @@
-//! The JSON texts of the WebSocket API, in and out, with the leniencies of the original server (API 3.2, 3.3, 4.2, 4.3).
+//! The JSON texts of the WebSocket API, in and out, with the leniencies of the original server (API 3.2, 3.3,
+//! 4.2, 4.3).
 
 pub mod base64;
 pub mod coerce;
 pub mod command;
 pub mod date;
 pub mod json;
-mod lenient;
 pub mod keys;
+mod lenient;
 pub mod reply;
 pub mod request;
 mod tape;

@@ -5,8 +5,8 @@ use crate::wire::text::coerce::{self, Strings};
 use crate::wire::text::json::{JsonError, JsonReader, Shape, Source, Value};
 use std::borrow::Cow;
 
-/// One request, borrowed from the text. Members that this API parses and ignores (`sequenceId`, `disableReplication`,
-/// the schema members) are checked to parse and not kept.
+/// One request, borrowed from the text. Members that this API parses and ignores (`sequenceId`,
+/// `disableReplication`, the schema members) are checked to parse and not kept.
 #[derive(Debug, Default, PartialEq)]
 pub struct Request<'a> {
     /// Base64 of the message body, not yet decoded. `None`: missing or null.

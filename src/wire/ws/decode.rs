@@ -139,14 +139,45 @@ impl Decoder {
         }
     }
 
-    /// Takes the next event out of `input[*at..]` and moves `*at` behind what was read. `Ok(None)`: all of `input` was
-    /// used up (gathered here if need be) and more bytes are needed. After an `Err` or a `Close` nothing more is read.
+    /// Takes the next event out of `input[*at..]` and moves `*at` behind what was read. `Ok(None)`: all of
+    /// `input` was used up (gathered here if need be) and more bytes are needed. After an `Err` or a `Close`
+    /// nothing more is read.
     pub fn next<'a>(
         &'a mut self,
-        _input: &'a mut [u8],
-        _at: &mut usize,
+        input: &'a mut [u8],
+        at: &mut usize,
     ) -> Result<Option<Event<'a>>, Violation> {
-        unimplemented!()
+        if self.ended {
+            *at = input.len();
+            return Ok(None);
+        }
+        self.forget_delivered();
+        let found = match self.read_event(input, at) {
+            Ok(Some(found)) => found,
+            Ok(None) => {
+                self.shrink();
+                return Ok(None);
+            }
+            Err(violation) => {
+                self.end();
+                return Err(violation);
+            }
+        };
+        let payload: &'a mut [u8] = match found.place {
+            Place::Input(range) => &mut input[range],
+            Place::Gathered => &mut self.gathered.bytes,
+            Place::Control => &mut self.control,
+        };
+        Ok(Some(match found.kind {
+            Kind::Text => Event::Text(payload),
+            Kind::Binary(size) => Event::Binary(size),
+            Kind::Ping => Event::Ping(payload),
+            Kind::Pong => Event::Pong,
+            Kind::Close => {
+                self.ended = true;
+                Event::Close(read_close(payload)?)
+            }
+        }))
     }
 
     /// Bytes held by the buffers of this connection: 0 unless a frame or a message is under way.

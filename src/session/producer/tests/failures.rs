@@ -117,7 +117,8 @@ fn a_send_timeout_fails_everything_oldest_first() {
     let contexts: Vec<_> = answers.iter().map(|answer| answer["context"].as_str().unwrap()).collect();
     assert_eq!(contexts, ["a", "b", "c"]);
     let beginning = format!(
-        "{EXCEPTION}TimeoutException: The producer p can not send message to the topic {TOPIC} within given timeout"
+        "{EXCEPTION}TimeoutException: The producer p can not send message to the topic {TOPIC} \
+         within given timeout"
     );
     assert!(answers.iter().all(|answer| answer["errorMsg"].as_str().unwrap().starts_with(&beginning)));
     bench.assert_idle();
