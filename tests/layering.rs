@@ -51,10 +51,12 @@ const FORBIDDEN_NAMES: &[&str] = &[
 /// Consecutive names that no path below `shard` may contain.
 const FORBIDDEN_PAIRS: &[(&str, &str)] = &[
     ("std", "fs"),
-    ("std", "thread"),
     ("std", "process"),
     ("thread", "spawn"),
+    ("thread", "scope"),
+    ("thread", "Builder"),
     ("thread", "sleep"),
+    ("thread", "park"),
     ("thread", "current"),
     ("Instant", "now"),
 ];

@@ -60,6 +60,9 @@ pub const BACKOFF_MAX: Duration = Duration::from_secs(10);
 pub const PARTITIONS_MAX: u32 = 4096;
 /// Topics of one multi-topic session. A pattern that matches more is refused.
 pub const SESSION_TOPICS_MAX: usize = 10_000;
+/// A pattern session asks for its topics again this long after it was opened, and then in doubling intervals: a broker's list
+/// lags a little behind topics that were just made.
+pub const DISCOVERY_FIRST: Duration = Duration::from_secs(1);
 /// Pattern sessions ask for the namespace's topics, and partitioned ones for their partitions, this often.
 pub const DISCOVERY_INTERVAL: Duration = Duration::from_secs(60);
 

@@ -45,8 +45,8 @@ impl Guard {
         let mut timer = Timer::new(GUARD);
         // The first poll registers it; nobody waits for it.
         poll_fn(|cx| {
-            let pending = Pin::new(&mut timer).poll(cx).is_pending();
-            debug_assert!(pending, "a timer of {GUARD:?} cannot be due at once");
+            // Due already after a long descheduling: then this guard has done its work.
+            let _due = Pin::new(&mut timer).poll(cx).is_ready();
             Poll::Ready(())
         })
         .await;

@@ -31,13 +31,15 @@ def skip(what, why):
     sys.exit(0)
 
 
-def need_oracle(what):
-    """Skips unless real Pulsar can run here."""
+def need(what, *kinds):
+    """Skips unless real Pulsar can run here; an unbuilt pulsegate is an error."""
     if not REAL_PULSAR.exists():
         skip(what, f"no {REAL_PULSAR}: set PULSEGATE_ORACLE to the folder that has real-pulsar/ and conformance/")
     for program in ("java", "mvn", "curl"):
         if not shutil.which(program):
             skip(what, f"{program} is not installed")
+    if "pulsegate" in kinds and not BINARY.exists():
+        raise SystemExit(f"no {BINARY}: cargo build --release")
 
 
 def is_free(port):
@@ -128,8 +130,6 @@ class Gateway:
         self.log = ARTEFACTS / f"{name}.log"
 
     def __enter__(self):
-        if not BINARY.exists():
-            raise SystemExit(f"no {BINARY}: cargo build --release")
         ARTEFACTS.mkdir(parents=True, exist_ok=True)
         arguments = [word for setting in self.settings for word in ("--set", setting)]
         with open(self.log, "wb") as log:
@@ -165,7 +165,14 @@ def target(broker, kind, stack, *settings, port=8100):
     return gateway.ws, gateway.pid
 
 
-def stage():
-    """An `ExitStack` that also unwinds on SIGTERM, so that no server outlives its test."""
-    signal.signal(signal.SIGTERM, lambda *_: sys.exit("terminated"))
-    return ExitStack()
+class Stage(ExitStack):
+    """An `ExitStack` that unwinds on SIGTERM as well, and undisturbed: no server outlives its test."""
+
+    def __enter__(self):
+        signal.signal(signal.SIGTERM, lambda *_: sys.exit("terminated"))
+        return super().__enter__()
+
+    def __exit__(self, *details):
+        for number in (signal.SIGTERM, signal.SIGINT):
+            signal.signal(number, signal.SIG_IGN)
+        return super().__exit__(*details)

@@ -142,6 +142,7 @@ struct Session {
     timer_at: Instant,
     /// Pattern sessions and partitioned topics look for new topics then.
     discover_at: Instant,
+    discover_every: Duration,
     /// Statistics key of a session with several topics.
     stats_name: Option<String>,
 }
@@ -286,9 +287,7 @@ impl Gateway {
             session.last_sent = clock.now;
             self.counters.bytes_sent += written as u64;
         }
-        if !session.open {
-            self.scratch.clear();
-        }
+        debug_assert!(session.open || self.scratch.is_empty(), "nothing is said before the 101");
         mark_dirty(&mut self.sessions, &mut self.dirty, key);
         Some(result)
     }

@@ -98,6 +98,7 @@ impl Gateway {
             last_sent: now,
             timer_at: Instant::FAR,
             discover_at: Instant::FAR,
+            discover_every: limit::DISCOVERY_INTERVAL,
             stats_name,
         });
         self.ask_for_topics(io, key);
@@ -233,7 +234,10 @@ impl Gateway {
         session.body = body;
         session.unattached = count as u32;
         if discover {
-            session.discover_at = io.clock().now + limit::DISCOVERY_INTERVAL;
+            if session.pattern.is_some() {
+                session.discover_every = limit::DISCOVERY_FIRST;
+            }
+            session.discover_at = io.clock().now + session.discover_every;
         }
         let legs: Vec<Leg> =
             (0..count as u32).map(|leg| self.new_leg(key, role, LegIndex::Topic(leg))).collect();
@@ -316,7 +320,8 @@ impl Gateway {
     /// Looks for topics that a pattern matches now, or partitions that were added.
     pub(super) fn discover(&mut self, io: &mut Links, key: Key) {
         let Some(session) = self.sessions.get_mut(key) else { return };
-        session.discover_at = io.clock().now + limit::DISCOVERY_INTERVAL;
+        session.discover_every = (session.discover_every * 2).min(limit::DISCOVERY_INTERVAL);
+        session.discover_at = io.clock().now + session.discover_every;
         let Body::Consumer(consumer) = &session.body else { return };
         if let Some((namespace, _)) = &session.pattern {
             let namespace = namespace.clone();

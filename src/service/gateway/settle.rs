@@ -101,10 +101,11 @@ impl Gateway {
         }
     }
 
-    /// Does what a consumer session asks for.
+    /// Does what a consumer session asks for. Not before it is open: a message to a client without its 101 would be lost, so
+    /// no permit is granted until all legs are attached.
     fn carry_out(&mut self, io: &mut Links, key: Key) {
         loop {
-            let Some(session) = self.sessions.get_mut(key) else { return };
+            let Some(session) = self.sessions.get_mut(key).filter(|session| session.open) else { return };
             let Body::Consumer(consumer) = &mut session.body else { return };
             match consumer.poll_output() {
                 None => return,
