@@ -143,6 +143,7 @@ impl World {
         let entry = &self.legs[leg].entries[at];
         assert_eq!(id.ledger, self.legs[leg].ledger, "partition and ledger belong together");
         let index = id.batch_index.max(0) as usize;
+        assert!(entry.sent.contains(&index), "{id:?} was acknowledged before it was sent");
         let size = if entry.is_batch { entry.bodies.len() as i32 } else { 0 };
         assert_eq!((id.batch_size, id.batch_index >= 0), (size, entry.is_batch), "{id:?}");
         let first = entry.chunks.first().map(|first| (id.ledger, *first as u64));

@@ -21,6 +21,8 @@ pub(crate) struct Entry {
     pub redeliveries: u32,
     /// Messages that are not acknowledged.
     pub left: BTreeSet<usize>,
+    /// Those that were not when the entry was sent last.
+    pub sent: BTreeSet<usize>,
     /// Sent to the present consumer and not acknowledged.
     pub pending: bool,
 }
@@ -98,7 +100,16 @@ impl BrokerLeg {
 
     fn store(&mut self, bodies: Vec<String>, is_batch: bool, chunks: Vec<usize>, bytes: Vec<u8>) {
         let left = (0..bodies.len().max(1)).collect();
-        self.entries.push(Entry { bytes, bodies, is_batch, chunks, redeliveries: 0, left, pending: false });
+        self.entries.push(Entry {
+            bytes,
+            bodies,
+            is_batch,
+            chunks,
+            redeliveries: 0,
+            sent: BTreeSet::new(),
+            left,
+            pending: false,
+        });
     }
 
     /// SUBSCRIBE: the consumer starts without permits, and gets what is not acknowledged.
@@ -133,6 +144,7 @@ impl BrokerLeg {
         let (ledger, shared, epoch) = (self.ledger, self.shared, self.epoch);
         let entry = &mut self.entries[at];
         entry.pending = true;
+        entry.sent.clone_from(&entry.left);
         self.permits -= entry.cost();
         let mut ack_set = Vec::new();
         if entry.is_batch && entry.left.len() < entry.bodies.len() {

@@ -50,7 +50,8 @@ fn producer_parameters() {
     let spec = producer(concat!(
         "producerName=a+b&initialSequenceId=-9223372036854775808&hashingScheme=Murmur3_32Hash",
         "&sendTimeoutMillis=%2B5&sendTimeoutMillis=abc&batchingEnabled=TRUE&batchingMaxMessages=-3",
-        "&batchingMaxPublishDelay=7&maxPendingMessages=12&messageRoutingMode=RoundRobinPartition&compressionType=ZSTD"
+        "&batchingMaxPublishDelay=7&maxPendingMessages=12&messageRoutingMode=RoundRobinPartition",
+        "&compressionType=ZSTD"
     ));
     assert_eq!((spec.name.as_deref(), spec.initial_sequence_id), (Some("a b"), i64::MIN));
     assert_eq!((spec.hashing, spec.routing), (HashingScheme::Murmur3, RoutingMode::RoundRobin));
