@@ -79,7 +79,7 @@ mod tests {
     #[test]
     fn comes_in_order_and_not_early() {
         let mut deadlines = Deadlines::default();
-        [3, 5, 5, 9].map(|at| deadlines.push(due(at, at as usize % 2), |_| true));
+        [3, 5, 5, 9].into_iter().for_each(|at| deadlines.push(due(at, at as usize % 2), |_| true));
         assert_eq!((deadlines.next(), deadlines.pop(Instant(2))), (Some(Instant(3)), None));
         deadlines.trim(|due| due.at > Instant(3));
         assert_eq!(deadlines.pop(Instant(8)), Some(due(5, 1)));
