@@ -44,14 +44,10 @@ impl Guard {
             return;
         }
         let mut timer = Timer::new(GUARD);
-        // The first poll registers it; nobody waits for it.
-        poll_fn(|cx| {
-            // Due already after a long descheduling: then this guard has done its work.
-            let _due = Pin::new(&mut timer).poll(cx).is_ready();
-            Poll::Ready(())
-        })
-        .await;
-        (self.timer, self.until) = (Some(timer), now + GUARD);
+        // The first poll registers it; nobody waits for it. A thread that was kept from its processor meanwhile finds it
+        // due already: then the next turn arms another.
+        let registered = poll_fn(|cx| Poll::Ready(Pin::new(&mut timer).poll(cx).is_pending())).await;
+        (self.timer, self.until) = (registered.then_some(timer), now + GUARD);
     }
 }
 

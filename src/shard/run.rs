@@ -15,9 +15,14 @@ use std::io;
 use std::net::SocketAddr;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
-use std::sync::mpsc::{Sender, channel};
+use std::sync::mpsc::{RecvTimeoutError, Sender, channel};
 use std::task::Waker;
 use std::time::Duration;
+
+/// A core must have begun after this.
+const START_TIME_MAX: Duration = Duration::from_secs(10);
+/// glommio's preemption: the core's task makes way by itself, and the timer can put an executor to sleep for good.
+const PREEMPT: Duration = Duration::from_secs(3600);
 
 /// Which driver moves the bytes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -184,8 +189,19 @@ where
     drop(started);
     // Every core tells; a core whose thread dies before drops its sender.
     for _ in 0..running.cores.len() {
-        let told = starts.recv().unwrap_or_else(|_| Err((ShardId(0), "its thread died".to_owned())));
-        told.map_err(|(shard, reason)| core_error(shard, &reason))?;
+        match starts.recv_timeout(START_TIME_MAX) {
+            Ok(told) => told.map_err(|(shard, reason)| core_error(shard, &reason))?,
+            Err(RecvTimeoutError::Disconnected) => return Err(core_error(ShardId(0), "its thread died")),
+            Err(RecvTimeoutError::Timeout) => {
+                // One that has not begun cannot be told to stop: it is left behind, as the process is to end.
+                running.mesh.stop();
+                running.cores.clear();
+                return Err(core_error(
+                    ShardId(0),
+                    &format!("a core did not begin within {START_TIME_MAX:?}"),
+                ));
+            }
+        }
     }
     Ok(running)
 }
@@ -263,8 +279,8 @@ fn spawn_ring<H: Handler + 'static>(
     };
     LocalExecutorBuilder::new(cpu.map_or(Placement::Unbound, Placement::Fixed))
         .name(&format!("core-{}", shard.0))
-        // Far away: see the head of `drive.rs`.
-        .preempt_timer(Duration::from_secs(1))
+        // Never, in effect: see the head of `drive.rs`.
+        .preempt_timer(PREEMPT)
         // Files are no business of ours: glommio's minimum.
         .io_memory(64 << 10)
         .spawn(task)

@@ -197,6 +197,7 @@ impl Handler for Echo {
     fn on_closed(&mut self, io: &mut Links, key: ConnKey, why: Closed) {
         assert!(io.peer(key).is_none(), "last call for this key");
         self.fresh.remove(&key);
+        self.last_stats = Some((io.shard(), io.stats()));
         self.tell(Seen::Closed(why));
     }
 

@@ -17,6 +17,7 @@
 //! | `pages`, `report` | health, metrics, statistics |
 
 mod brokers;
+mod client_time;
 mod clients;
 mod legs;
 mod opening;
