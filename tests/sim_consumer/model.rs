@@ -10,21 +10,21 @@ use pulsegate::wire::pulsar::proto::{
 use std::collections::{BTreeSet, VecDeque};
 
 /// One entry of a leg.
-pub struct Entry {
+pub(crate) struct Entry {
     /// From the checksum's magic on.
-    pub bytes: Vec<u8>,
+    pub(crate) bytes: Vec<u8>,
     /// Bodies of its messages; none when it is a chunk that does not complete a message.
-    pub bodies: Vec<String>,
-    pub is_batch: bool,
+    pub(crate) bodies: Vec<String>,
+    pub(crate) is_batch: bool,
     /// Earlier chunks of the message.
-    pub chunks: Vec<usize>,
-    pub redeliveries: u32,
+    pub(crate) chunks: Vec<usize>,
+    pub(crate) redeliveries: u32,
     /// Messages that are not acknowledged.
-    pub left: BTreeSet<usize>,
+    pub(crate) left: BTreeSet<usize>,
     /// Those that were not when the entry was sent last.
-    pub sent: BTreeSet<usize>,
+    pub(crate) sent: BTreeSet<usize>,
     /// Sent to the present consumer and not acknowledged.
-    pub pending: bool,
+    pub(crate) pending: bool,
 }
 
 impl Entry {
@@ -34,23 +34,23 @@ impl Entry {
 }
 
 /// What the broker keeps of one leg, and the two directions of its link.
-pub struct BrokerLeg {
-    pub ledger: u64,
+pub(crate) struct BrokerLeg {
+    pub(crate) ledger: u64,
     shared: bool,
     /// The broker keeps acknowledged indexes of batches.
     index_acks: bool,
-    pub entries: Vec<Entry>,
-    pub attached: bool,
-    pub permits: i64,
+    pub(crate) entries: Vec<Entry>,
+    pub(crate) attached: bool,
+    pub(crate) permits: i64,
     epoch: u64,
     /// Exclusive: the next entry to read.
     cursor: usize,
-    pub to_session: VecDeque<(CommandMessage, usize)>,
-    pub to_broker: VecDeque<Command>,
+    pub(crate) to_session: VecDeque<(CommandMessage, usize)>,
+    pub(crate) to_broker: VecDeque<Command>,
 }
 
 impl BrokerLeg {
-    pub fn new(ledger: u64, shared: bool, index_acks: bool) -> Self {
+    pub(crate) fn new(ledger: u64, shared: bool, index_acks: bool) -> Self {
         BrokerLeg {
             ledger,
             shared,
@@ -66,7 +66,7 @@ impl BrokerLeg {
     }
 
     /// Stores a message, a batch or a chunked message.
-    pub fn publish(&mut self, prng: &mut Prng) {
+    pub(crate) fn publish(&mut self, prng: &mut Prng) {
         let first = self.entries.len();
         let name = |index: usize| format!("{}/{first}/{index}", self.ledger);
         match prng.below(10) {
@@ -113,7 +113,7 @@ impl BrokerLeg {
     }
 
     /// SUBSCRIBE: the consumer starts without permits, and gets what is not acknowledged.
-    pub fn attach(&mut self, epoch: Option<u64>) {
+    pub(crate) fn attach(&mut self, epoch: Option<u64>) {
         self.attached = true;
         (self.permits, self.cursor) = (0, 0);
         assert_eq!(epoch.is_none(), self.shared, "epochs are for subscriptions that rewind");
@@ -122,14 +122,14 @@ impl BrokerLeg {
     }
 
     /// The consumer is gone, and what was on its way.
-    pub fn detach(&mut self) {
+    pub(crate) fn detach(&mut self) {
         self.attached = false;
         self.to_session.clear();
         self.to_broker.clear();
     }
 
     /// Sends one entry if there are permits and anything to send.
-    pub fn dispatch(&mut self) -> bool {
+    pub(crate) fn dispatch(&mut self) -> bool {
         if !self.attached || self.permits <= 0 {
             return false;
         }
@@ -164,7 +164,7 @@ impl BrokerLeg {
     }
 
     /// Takes one command. Returns the entries that are acknowledged by it now.
-    pub fn take(&mut self, command: &Command) -> Vec<(usize, Vec<usize>)> {
+    pub(crate) fn take(&mut self, command: &Command) -> Vec<(usize, Vec<usize>)> {
         let mut done = Vec::new();
         match command {
             Command::Flow(flow) => self.permits += i64::from(flow.message_permits),
@@ -207,7 +207,7 @@ impl BrokerLeg {
         Some((at, done))
     }
 
-    pub fn is_done(&self) -> bool {
+    pub(crate) fn is_done(&self) -> bool {
         self.entries.iter().all(|entry| entry.left.is_empty())
     }
 }
@@ -248,7 +248,7 @@ fn seal(metadata: &MessageMetadata, body: &[u8]) -> Vec<u8> {
 }
 
 /// Texts of unmasked frames, as a server writes them.
-pub fn texts(mut rest: &[u8]) -> Vec<String> {
+pub(crate) fn texts(mut rest: &[u8]) -> Vec<String> {
     let mut texts = Vec::new();
     while let Some((head, after)) = rest.split_first_chunk::<2>() {
         let (length, after) = match head[1] {

@@ -18,7 +18,7 @@ use pulsegate::wire::pulsar::proto::{CommandProducerSuccess, CompressionType};
 use pulsegate::wire::route::{Batching, HashingScheme, ProducerSpec, RoutingMode, TopicName};
 use pulsegate::wire::text::{JsonReader, base64};
 use serde_json::{Value, json};
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
 const SEEDS: u64 = 200;

@@ -49,6 +49,7 @@ use std::time::Duration;
 
 /// What the session wants done.
 #[derive(Debug, PartialEq)]
+#[expect(clippy::large_enum_variant, reason = "nearly all are commands, and none is kept")]
 pub enum Output {
     /// Send this command on the leg's link; its `consumer_id` is filled in. (FLOW, ACK, REDELIVER.)
     ToBroker {
@@ -373,6 +374,7 @@ impl Consumer {
     }
 
     /// A receipt for a dead letter: its original is acknowledged. `Err`: the broker broke the protocol.
+    #[expect(clippy::result_unit_err, reason = "there is one way to break it, and one answer: close the link")]
     pub fn on_dead_letter_receipt(
         &mut self,
         cx: &mut Context<'_>,
