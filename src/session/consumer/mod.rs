@@ -1,9 +1,9 @@
 //! A WebSocket consumer or reader session: entries from brokers in, messages out, acks back (API 4, 5).
 //!
-//! The parts, in the order of a message's life: [`permits`] ask brokers for as much as the client may soon want;
-//! [`delivery`] reads an entry ([`chunks`] are put together first) and hands its messages over while the client's window
-//! is open; [`tracker`] remembers what the client holds; [`acks`] settle it, [`redelivery`] gives it back, and what was
-//! given back too often goes to the [`dead_letters`]. What a broker is owed collects in its [`leg`] until it is polled.
+//! The parts, in the order of a message's life: `permits` ask brokers for as much as the client may soon want;
+//! `delivery` reads an entry (`chunks` are put together first) and hands its messages over while the client's window
+//! is open; `tracker` remembers what the client holds; `acks` settle it, `redelivery` gives it back, and what was
+//! given back too often goes to the `dead_letters`. What a broker is owed collects in its `leg` until it is polled.
 //!
 //! Invariants, checked after every event: the messages with the client are those of the trackers plus those without an
 //! id of their own; in push mode they fit the window; the queue's sizes add up.
@@ -374,7 +374,10 @@ impl Consumer {
     }
 
     /// A receipt for a dead letter: its original is acknowledged. `Err`: the broker broke the protocol.
-    #[expect(clippy::result_unit_err, reason = "there is one way to break it, and one answer: close the link")]
+    #[expect(
+        clippy::result_unit_err,
+        reason = "there is one way to break it, and one answer: close the link"
+    )]
     pub fn on_dead_letter_receipt(
         &mut self,
         cx: &mut Context<'_>,
