@@ -12,19 +12,19 @@ use std::collections::{BTreeSet, VecDeque};
 /// One entry of a leg.
 pub(crate) struct Entry {
     /// From the checksum's magic on.
-    pub bytes: Vec<u8>,
+    pub(crate) bytes: Vec<u8>,
     /// Bodies of its messages; none when it is a chunk that does not complete a message.
-    pub bodies: Vec<String>,
-    pub is_batch: bool,
+    pub(crate) bodies: Vec<String>,
+    pub(crate) is_batch: bool,
     /// Earlier chunks of the message.
-    pub chunks: Vec<usize>,
-    pub redeliveries: u32,
+    pub(crate) chunks: Vec<usize>,
+    pub(crate) redeliveries: u32,
     /// Messages that are not acknowledged.
-    pub left: BTreeSet<usize>,
+    pub(crate) left: BTreeSet<usize>,
     /// Those that were not when the entry was sent last.
-    pub sent: BTreeSet<usize>,
+    pub(crate) sent: BTreeSet<usize>,
     /// Sent to the present consumer and not acknowledged.
-    pub pending: bool,
+    pub(crate) pending: bool,
 }
 
 impl Entry {
@@ -35,18 +35,18 @@ impl Entry {
 
 /// What the broker keeps of one leg, and the two directions of its link.
 pub(crate) struct BrokerLeg {
-    pub ledger: u64,
+    pub(crate) ledger: u64,
     shared: bool,
     /// The broker keeps acknowledged indexes of batches.
     index_acks: bool,
-    pub entries: Vec<Entry>,
-    pub attached: bool,
-    pub permits: i64,
+    pub(crate) entries: Vec<Entry>,
+    pub(crate) attached: bool,
+    pub(crate) permits: i64,
     epoch: u64,
     /// Exclusive: the next entry to read.
     cursor: usize,
-    pub to_session: VecDeque<(CommandMessage, usize)>,
-    pub to_broker: VecDeque<Command>,
+    pub(crate) to_session: VecDeque<(CommandMessage, usize)>,
+    pub(crate) to_broker: VecDeque<Command>,
 }
 
 impl BrokerLeg {

@@ -80,7 +80,8 @@ impl Leg {
 
     /// Acknowledges the messages of a batch that are not in `left`; an earlier one of the same turn is included in it.
     pub(super) fn ack_part(&mut self, place: Place, left: &Bits) {
-        if !(self.attached || self.durable && self.partial_acks.len() < ACK_IDS_MAX) {
+        let room = self.durable && self.partial_acks.len() < ACK_IDS_MAX;
+        if !(self.attached || room) {
             return;
         }
         match self.partial_acks.last_mut() {
@@ -183,7 +184,8 @@ impl Leg {
             vec![place.id()]
         } else {
             kind = AckType::Cumulative;
-            vec![self.acked_up_to.take()?.id()]
+            let place = self.acked_up_to.take()?;
+            vec![place.id()]
         };
         let ack_type = kind as i32;
         Some(CommandAck {

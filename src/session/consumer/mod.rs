@@ -1,9 +1,9 @@
 //! A WebSocket consumer or reader session: entries from brokers in, messages out, acks back (API 4, 5).
 //!
-//! The parts, in the order of a message's life: [`permits`] ask brokers for as much as the client may soon want;
-//! [`delivery`] reads an entry ([`chunks`] are put together first) and hands its messages over while the client's window
-//! is open; [`tracker`] remembers what the client holds; [`acks`] settle it, [`redelivery`] gives it back, and what was
-//! given back too often goes to the [`dead_letters`]. What a broker is owed collects in its [`leg`] until it is polled.
+//! The parts, in the order of a message's life: `permits` ask brokers for as much as the client may soon want;
+//! `delivery` reads an entry (`chunks` are put together first) and hands its messages over while the client's window
+//! is open; `tracker` remembers what the client holds; `acks` settle it, `redelivery` gives it back, and what was
+//! given back too often goes to the `dead_letters`. What a broker is owed collects in its `leg` until it is polled.
 //!
 //! Invariants, checked after every event: the messages with the client are those of the trackers plus those without an
 //! id of their own; in push mode they fit the window; the queue's sizes add up.
@@ -34,7 +34,6 @@ use crate::base::limit::{RECEIVER_QUEUE_MAX, SESSION_RECEIVE_BYTES_MAX};
 use crate::base::prng::Prng;
 use crate::base::time::Instant;
 use crate::metrics::NamespaceCounters;
-use crate::session::producer::Verdict;
 use crate::session::send_queue::{Receipt, SendQueue};
 use crate::session::{Context, GOODBYE_UNREADABLE, Goodbye};
 use crate::wire::pulsar::Command;
@@ -50,7 +49,7 @@ use std::time::Duration;
 
 /// What the session wants done.
 #[derive(Debug, PartialEq)]
-#[allow(clippy::large_enum_variant)] // lives on the stack for one call
+#[expect(clippy::large_enum_variant, reason = "nearly all are commands, and none is kept")]
 pub enum Output {
     /// Send this command on the leg's link; its `consumer_id` is filled in. (FLOW, ACK, REDELIVER.)
     ToBroker {
@@ -374,17 +373,25 @@ impl Consumer {
         self.dead.as_mut()?.queue()
     }
 
-    /// A receipt for a dead letter: its original is acknowledged.
-    pub fn on_dead_letter_receipt(&mut self, cx: &mut Context<'_>, receipt: &CommandSendReceipt) -> Verdict {
-        let Some(queue) = self.dead_letters() else { return Verdict::Fine };
+    /// A receipt for a dead letter: its original is acknowledged. `Err`: the broker broke the protocol.
+    #[expect(
+        clippy::result_unit_err,
+        reason = "there is one way to break it, and one answer: close the link"
+    )]
+    pub fn on_dead_letter_receipt(
+        &mut self,
+        cx: &mut Context<'_>,
+        receipt: &CommandSendReceipt,
+    ) -> Result<(), ()> {
+        let Some(queue) = self.dead_letters() else { return Ok(()) };
         match queue.on_receipt(receipt) {
             Receipt::Confirmed(pending) => self.on_stored(&pending.tag),
             Receipt::Old => {}
-            Receipt::Violation => return Verdict::CloseLink,
+            Receipt::Violation => return Err(()),
         }
         self.pump(cx);
         self.check();
-        Verdict::Fine
+        Ok(())
     }
 
     /// The dead-letter topic cannot be used: what waits for it is redelivered later.

@@ -33,7 +33,7 @@ impl Bench {
 
     fn stored(&mut self, sequence_id: u64) {
         let receipt = CommandSendReceipt { producer_id: 1, sequence_id, ..CommandSendReceipt::default() };
-        assert_eq!(self.call(|consumer, cx| consumer.on_dead_letter_receipt(cx, &receipt)), Verdict::Fine);
+        assert_eq!(self.call(|consumer, cx| consumer.on_dead_letter_receipt(cx, &receipt)), Ok(()));
     }
 
     /// Everything for the broker but FLOW, and whether the dead letters are to be opened.
@@ -216,5 +216,5 @@ fn a_receipt_for_nothing_breaks_the_protocol() {
     bench.arrive_again(0, 2, &single("x"));
     bench.letters();
     let receipt = CommandSendReceipt { sequence_id: 9, ..CommandSendReceipt::default() };
-    assert_eq!(bench.call(|consumer, cx| consumer.on_dead_letter_receipt(cx, &receipt)), Verdict::CloseLink);
+    assert_eq!(bench.call(|consumer, cx| consumer.on_dead_letter_receipt(cx, &receipt)), Err(()));
 }
