@@ -246,7 +246,9 @@ impl Gateway {
             (Body::Producer(producer), LegIndex::Topic(leg)) => {
                 producer.on_receipt(cx, leg as usize, receipt)
             }
-            (Body::Consumer(consumer), LegIndex::DeadLetters) => consumer.on_dead_letter_receipt(cx, receipt),
+            (Body::Consumer(consumer), LegIndex::DeadLetters) => {
+                consumer.on_dead_letter_receipt(cx, receipt).map_or(Verdict::CloseLink, |()| Verdict::Fine)
+            }
             _ => Verdict::Fine,
         });
         match verdict {

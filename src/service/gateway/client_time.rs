@@ -1,6 +1,6 @@
 //! What time does to clients: heads and idleness run out, pings are due, a stop lets them leave one by one.
 
-use super::clients::{Client, Phase};
+use super::clients::Phase;
 use super::token::Token;
 use super::{Conn, GOODBYE_STOPPING, Gateway};
 use crate::base::limit;

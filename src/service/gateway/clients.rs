@@ -6,8 +6,7 @@
 //!  └─────────┴──────┘
 //! ```
 
-use super::token::Token;
-use super::{Body, Conn, GOODBYE_STOPPING, Gateway, Tools, mark_dirty};
+use super::{Body, Conn, Gateway, Tools, mark_dirty};
 use crate::base::limit;
 use crate::base::table::Key;
 use crate::base::time::Instant;
@@ -22,16 +21,16 @@ use std::net::SocketAddr;
 /// A client.
 pub(super) struct Client {
     peer: SocketAddr,
-    phase: Phase,
+    pub(super) phase: Phase,
     /// The last frame or byte from it.
-    last_received: Instant,
-    next_ping: Instant,
-    timer_at: Instant,
+    pub(super) last_received: Instant,
+    pub(super) next_ping: Instant,
+    pub(super) timer_at: Instant,
     /// It is told goodbye then: the process stops.
-    leave_at: Instant,
+    pub(super) leave_at: Instant,
 }
 
-enum Phase {
+pub(super) enum Phase {
     /// Reads heads. `body_left`: bytes of a request body to be skipped first.
     Head { buffer: Vec<u8>, since: Option<Instant>, body_left: u64 },
     /// Its session is being opened.
@@ -53,8 +52,8 @@ pub(super) struct Upgrading {
     pub(super) early: Vec<u8>,
 }
 
-struct Open {
-    session: Key,
+pub(super) struct Open {
+    pub(super) session: Key,
     decoder: Decoder,
 }
 
@@ -89,7 +88,7 @@ impl Gateway {
         self.arm_client(io, key);
     }
 
-    fn client_mut(&mut self, key: ConnKey) -> Option<&mut Client> {
+    pub(super) fn client_mut(&mut self, key: ConnKey) -> Option<&mut Client> {
         match self.conns.get_mut(key) {
             Some(Conn::Client(client)) => Some(client),
             _ => None,
