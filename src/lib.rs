@@ -12,4 +12,5 @@ pub mod metrics;
 pub mod service;
 pub mod session;
 pub mod shard;
+pub mod store;
 pub mod wire;

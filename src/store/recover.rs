@@ -1,0 +1,325 @@
+//! Recovery: a pure function from what the files hold to what the log goes on with. `docs/log-format.md`, "Recovery".
+
+use super::TopicId;
+use super::disk::{BLOCK, FileName};
+use super::frame::{self, Header, Home, Stamp, Stamped, UnknownVersion};
+use super::journal::{Cursor, Slots};
+use super::record::Record;
+use super::segment::{Stored, Tail};
+use super::settle::Kept;
+use super::state::{Misfit, State};
+use crate::base::id::LedgerId;
+use bytes::Bytes;
+use std::collections::{BTreeMap, VecDeque};
+
+/// What the store's folder holds.
+#[derive(Clone, Debug, Default)]
+pub struct Contents {
+    /// Checkpoints by generation.
+    pub checkpoints: BTreeMap<u64, Bytes>,
+    /// Journal slots.
+    pub journal: BTreeMap<u32, Bytes>,
+    /// Segments and their lengths.
+    pub segments: BTreeMap<LedgerId, u64>,
+}
+
+/// Why a store is not served. Nothing was changed: a person decides.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum RecoverError {
+    /// Frames that were flushed do not check out.
+    #[error("the journal is damaged at position {at}: what was confirmed there cannot be read")]
+    Rotten {
+        /// Journal position.
+        at: u64,
+    },
+    /// A whole frame holds a record that does not fit what came before it.
+    #[error("the journal contradicts itself at position {at}: {why}")]
+    Misfit {
+        /// Journal position.
+        at: u64,
+        /// How.
+        why: Misfit,
+    },
+    /// A slot of another length holds frames: it was cut, or is of another store.
+    #[error("journal slot {0} is shorter than the others and holds frames")]
+    SlotLength(u32),
+    /// The files were written by another store.
+    #[error("the files belong to store {0:016x}")]
+    Foreign(u64),
+    /// The files were written by a newer program.
+    #[error(transparent)]
+    Version(#[from] UnknownVersion),
+}
+
+/// What the log goes on with.
+#[derive(Clone, Debug)]
+pub struct Recovered {
+    /// The store, and the epoch of the run that starts now.
+    pub stamp: Stamp,
+    /// What the records add up to.
+    pub state: State,
+    /// Entries that the journal alone holds.
+    pub tails: BTreeMap<LedgerId, Tail>,
+    /// Slots; `None` if there are none yet.
+    pub slots: Option<Slots>,
+    /// Where the journal goes on.
+    pub cursor: Cursor,
+    /// Checkpoints that are good, oldest first.
+    pub kept: Vec<Kept>,
+    /// The next checkpoint's number.
+    pub generation: u64,
+    /// Files that are not part of the store any more.
+    pub deletes: VecDeque<FileName>,
+    /// Bytes at the end that were begun and never confirmed.
+    pub torn: u64,
+    /// Ledgers whose segment is missing or shorter than what was settled into it: reading them will fail.
+    pub damaged: Vec<(TopicId, LedgerId)>,
+}
+
+/// What is found where a frame should be (`docs/log-format.md`, "Recovery", 3).
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Scan<'a> {
+    /// A good frame: its header and records.
+    Frame(Header, Vec<Stamped<'a>>),
+    /// Nothing was begun here.
+    End,
+    /// Something was begun and never confirmed: keep what is before `keep`.
+    Torn {
+        /// Journal position.
+        keep: u64,
+    },
+    /// Something confirmed is damaged.
+    Rotten {
+        /// Journal position.
+        at: u64,
+    },
+}
+
+/// The journal's slots by the file number that their frames say.
+struct Journal<'a> {
+    store: u64,
+    slot_bytes: u64,
+    files: BTreeMap<u64, (u32, &'a [u8])>,
+    /// Highest position of a frame with a valid header, per epoch.
+    highest: BTreeMap<u64, u64>,
+    free: Vec<u32>,
+}
+
+impl<'a> Journal<'a> {
+    fn read(contents: &'a Contents, store: u64) -> Result<Self, RecoverError> {
+        let longest = contents.journal.values().map(Bytes::len).max().unwrap_or(0);
+        let mut journal = Journal {
+            store,
+            slot_bytes: longest as u64,
+            files: BTreeMap::new(),
+            highest: BTreeMap::new(),
+            free: Vec::new(),
+        };
+        for (slot, bytes) in &contents.journal {
+            match frame::store_of(bytes)? {
+                Some(other) if other != store => return Err(RecoverError::Foreign(other)),
+                _ => journal.add(*slot, bytes)?,
+            }
+        }
+        Ok(journal)
+    }
+
+    /// A slot serves as the highest file that any frame in it belongs to: frames of its earlier lives are lower.
+    fn add(&mut self, slot: u32, bytes: &'a [u8]) -> Result<(), RecoverError> {
+        let mut file = None;
+        for (block, at) in bytes.chunks(BLOCK).zip((0u64..).step_by(BLOCK)) {
+            let Some(header) = frame::header(block, Home::Journal, self.store) else { continue };
+            if bytes.len() as u64 != self.slot_bytes {
+                return Err(RecoverError::SlotLength(slot));
+            }
+            if header.position % self.slot_bytes == at {
+                file = file.max(Some(header.position / self.slot_bytes));
+                let highest = self.highest.entry(header.stamp.epoch).or_insert(0);
+                *highest = header.position.max(*highest);
+            }
+        }
+        match file {
+            Some(file) => {
+                // Two slots of one file: only when a disk answered one slot's read with another's blocks.
+                if self.files.insert(file, (slot, bytes)).is_some() {
+                    return Err(RecoverError::Rotten { at: file.saturating_mul(self.slot_bytes) });
+                }
+            }
+            None if bytes.len() as u64 == self.slot_bytes => self.free.push(slot),
+            // A slot that was being made when the store ended: made again when it is wanted.
+            None => {}
+        }
+        Ok(())
+    }
+
+    fn at(&self, position: u64) -> Option<&'a [u8]> {
+        let (_, bytes) = self.files.get(&position.checked_div(self.slot_bytes)?)?;
+        bytes.get(usize::try_from(position % self.slot_bytes).ok()?..)
+    }
+
+    /// The frame at `position`, its records if they check out.
+    fn frame(&self, position: u64, epoch: u64) -> Option<(Header, Option<Vec<Stamped<'a>>>)> {
+        let bytes = self.at(position)?;
+        let header = frame::header(bytes, Home::Journal, self.store)?;
+        let ours = header.position == position && header.stamp.epoch >= epoch;
+        ours.then(|| (header, frame::records(bytes, &header)))
+    }
+
+    /// What is at `cursor`, or, if the frame there did not fit, at the start of the next file.
+    fn scan(&self, cursor: &Cursor, epoch: u64) -> Scan<'a> {
+        let here = cursor.position;
+        let next = match self.slot_bytes {
+            0 => return Scan::End,
+            bytes => here.next_multiple_of(bytes),
+        };
+        let later = |at: u64| self.highest.range(epoch..).any(|(_, position)| *position > at);
+        for position in [here, next] {
+            match self.frame(position, epoch) {
+                Some((header, Some(records))) if header.previous == cursor.previous => {
+                    return Scan::Frame(header, records);
+                }
+                // Whole, but not what follows: the frame between was lost.
+                Some((_, Some(_))) => return Scan::Rotten { at: here },
+                Some((header, None)) if header.previous == cursor.previous => {
+                    return if later(position) {
+                        Scan::Rotten { at: position }
+                    } else {
+                        Scan::Torn { keep: here }
+                    };
+                }
+                _ => {}
+            }
+        }
+        if later(here) {
+            return Scan::Rotten { at: here };
+        }
+        let block = self.at(here).and_then(|bytes| bytes.get(..BLOCK));
+        let begun = block.is_some_and(|block| {
+            block.iter().any(|byte| *byte != 0) && frame::header(block, Home::Journal, self.store).is_none()
+        });
+        if begun { Scan::Torn { keep: here } } else { Scan::End }
+    }
+}
+
+/// Works out what the store holds.
+pub fn recover(contents: &Contents, store: u64) -> Result<Recovered, RecoverError> {
+    let journal = Journal::read(contents, store)?;
+    let mut start = checkpoints(contents, store)?;
+    let (mut epoch, mut cursor) = (start.epoch, start.cursor);
+    let mut tails: BTreeMap<LedgerId, Tail> = BTreeMap::new();
+    let torn = loop {
+        match journal.scan(&cursor, epoch) {
+            Scan::Frame(header, records) => {
+                for (wall_ms, record) in records {
+                    let misfit = |why| RecoverError::Misfit { at: header.position, why };
+                    start.state.apply(wall_ms, &record).map_err(misfit)?;
+                    keep(&mut tails, wall_ms, &record);
+                }
+                epoch = header.stamp.epoch;
+                let position = header.position + header.length() as u64;
+                cursor = Cursor { position, previous: header.checksum };
+            }
+            Scan::End => break 0,
+            Scan::Torn { keep } => break journal.begun(keep),
+            Scan::Rotten { at } => return Err(RecoverError::Rotten { at }),
+        }
+    };
+    tails.retain(|id, _| start.state.ledgers.contains_key(id));
+    let mut recovered = Recovered {
+        stamp: Stamp { store, epoch: epoch + 1 },
+        state: start.state,
+        tails,
+        slots: None,
+        cursor,
+        kept: start.kept,
+        generation: contents.checkpoints.keys().next_back().map_or(1, |last| last + 1),
+        deletes: start.bad,
+        torn,
+        damaged: Vec::new(),
+    };
+    recovered.slots(journal);
+    recovered.segments(contents);
+    Ok(recovered)
+}
+
+struct Start {
+    state: State,
+    cursor: Cursor,
+    epoch: u64,
+    kept: Vec<Kept>,
+    bad: VecDeque<FileName>,
+}
+
+/// The newest good checkpoint, which are good, and which are not.
+fn checkpoints(contents: &Contents, store: u64) -> Result<Start, RecoverError> {
+    let (state, cursor) = (State::default(), Cursor::default());
+    let mut start = Start { state, cursor, epoch: 0, kept: Vec::new(), bad: VecDeque::new() };
+    for (generation, bytes) in &contents.checkpoints {
+        if let Some(other) = frame::store_of(bytes)?.filter(|other| *other != store) {
+            return Err(RecoverError::Foreign(other));
+        }
+        let header = frame::header(bytes, Home::Checkpoint(*generation), store);
+        let records = header.and_then(|header| frame::records(bytes, &header));
+        let Some((head, state)) = records.and_then(|records| State::read(&records).ok()) else {
+            start.bad.push_back(FileName::Checkpoint(*generation));
+            continue;
+        };
+        start.kept.push(Kept { generation: *generation, replay: head.replay });
+        start.cursor = Cursor { position: head.replay, previous: head.previous };
+        (start.state, start.epoch) = (state, head.epoch);
+    }
+    Ok(start)
+}
+
+/// Keeps an entry in memory: the journal alone holds it. A copy, for a slice would keep the whole slot.
+fn keep(tails: &mut BTreeMap<LedgerId, Tail>, wall_ms: u64, record: &Record<'_>) {
+    let Record::Entry { position, messages, bytes } = record else { return };
+    let first = position.entry.0.cast_unsigned();
+    let tail = tails.entry(position.ledger).or_insert_with(|| Tail { first, ..Tail::default() });
+    let bytes = Bytes::copy_from_slice(bytes);
+    tail.entries.push_back(Stored { wall_ms, messages: *messages, bytes });
+}
+
+impl Journal<'_> {
+    /// Bytes of the torn tail, as far as one can tell: to the end of its last block that is not zero.
+    fn begun(&self, keep: u64) -> u64 {
+        let bytes = self.at(keep).unwrap_or_default();
+        let blocks = bytes.chunks(BLOCK).take_while(|block| block.iter().any(|byte| *byte != 0));
+        (blocks.count() * BLOCK) as u64
+    }
+}
+
+impl Recovered {
+    /// Which slots are free: those below what the older good checkpoint needs, and those never used.
+    fn slots(&mut self, journal: Journal<'_>) {
+        if journal.slot_bytes == 0 {
+            return;
+        }
+        let older = self.kept.iter().rev().nth(1).map_or(0, |kept| kept.replay);
+        let mut slots = Slots { bytes: journal.slot_bytes, max: 0, live: BTreeMap::new(), free: journal.free };
+        let tail = self.cursor.position / slots.bytes;
+        for (file, (slot, _)) in journal.files {
+            if file > tail {
+                // One frame at most was torn beyond the tail. First in turn, for no other slot may become this file.
+                slots.free.insert(0, slot);
+            } else if (file + 1) * slots.bytes <= older {
+                slots.free.push(slot);
+            } else {
+                slots.live.insert(file, slot);
+            }
+        }
+        self.slots = Some(slots);
+    }
+
+    /// Segments without a ledger are deleted; ledgers without their segment are named.
+    fn segments(&mut self, contents: &Contents) {
+        let ledgers = &self.state.ledgers;
+        let gone = contents.segments.keys().filter(|id| !ledgers.contains_key(id));
+        self.deletes.extend(gone.map(|id| FileName::Segment(*id)));
+        for (id, ledger) in ledgers {
+            if contents.segments.get(id).copied().unwrap_or(0) < ledger.index.end() {
+                self.damaged.push((ledger.topic, *id));
+            }
+        }
+    }
+}

@@ -1,0 +1,247 @@
+//! A store, its disk, and a model of what was promised. Every step is decided by the seed.
+
+use crate::disk::SimDisk;
+use bytes::Bytes;
+use pulsegate::base::id::{EntryId, LedgerId, Position};
+use pulsegate::base::prng::Prng;
+use pulsegate::store::log::Config;
+use pulsegate::store::{
+    Acks, CursorId, CursorSet, DiskOp, Event, Log, LogError, Lookup, OpId, Record, RecoverError, State, Ticket,
+    TopicId, TopicPut, recover,
+};
+use std::collections::{BTreeMap, VecDeque};
+
+pub const STORE: u64 = 0x5eed_0f_0057_0123;
+pub const CONFIG: Config =
+    Config { slot_bytes: 64 * 1024, slots_max: 6, checkpoint_bytes: 96 * 1024, tail_bytes: 4 * 1024 };
+
+/// The world.
+pub struct World {
+    pub prng: Prng,
+    pub disk: SimDisk,
+    pub log: Log,
+    /// Requests not yet carried out.
+    pub ops: VecDeque<(OpId, DiskOp)>,
+    /// What every entry ever appended holds; `None` once its ledger's end was asked for.
+    pub entries: BTreeMap<Position, Bytes>,
+    /// State after each append that is not confirmed; the last confirmed one first.
+    pub states: VecDeque<(Ticket, State)>,
+    pub next_id: u64,
+    pub dead: bool,
+    pub checkpoints: u32,
+    pub failed_checkpoints: u32,
+    pub refused: u32,
+}
+
+impl World {
+    pub fn new(seed: u64) -> Self {
+        Self::start(Prng::new(seed), SimDisk::new(seed ^ 1)).expect("an empty disk is a store")
+    }
+
+    fn start(prng: Prng, disk: SimDisk) -> Result<Self, RecoverError> {
+        let recovered = recover(&disk.contents(), STORE)?;
+        assert_eq!(recovered.damaged, [], "segments are there");
+        let log = Log::open(CONFIG, recovered, 0);
+        let states = VecDeque::from([(Ticket(0), log.state().clone())]);
+        let mut world = World {
+            prng,
+            disk,
+            log,
+            ops: VecDeque::new(),
+            entries: BTreeMap::new(),
+            states,
+            next_id: 1,
+            dead: false,
+            checkpoints: 0,
+            failed_checkpoints: 0,
+            refused: 0,
+        };
+        world.gather();
+        Ok(world)
+    }
+
+    /// Ends this run and recovers; the model's entries go over. Checks everything that was promised.
+    pub fn restart(self) -> Result<Self, RecoverError> {
+        let mut next = Self::start(self.prng, self.disk)?;
+        next.entries = self.entries;
+        next.next_id = self.next_id;
+        // What is there is what some prefix of the appends made, and no shorter one than was confirmed.
+        let found = comparable(next.log.state());
+        assert!(
+            self.states.iter().any(|(_, state)| comparable(state) == found),
+            "recovered {found:?}\nconfirmed {:?}",
+            comparable(&self.states[0].1),
+        );
+        Ok(next)
+    }
+
+    pub fn gather(&mut self) {
+        while let Some(op) = self.log.take_op() {
+            self.ops.push_back(op);
+        }
+        while let Some(event) = self.log.take_event() {
+            match event {
+                Event::Durable(upto) => {
+                    while self.states.len() > 1 && self.states[1].0 <= upto {
+                        self.states.pop_front();
+                    }
+                }
+                Event::Dead => self.dead = true,
+                Event::Checkpoint => self.checkpoints += 1,
+                Event::CheckpointFailed(_) => self.failed_checkpoints += 1,
+                Event::Open | Event::Read { .. } => {}
+            }
+        }
+    }
+
+    /// Carries the n-th waiting request out: the disk answers in any order.
+    pub fn perform(&mut self, number: usize) {
+        let Some((id, op)) = self.ops.remove(number) else { return };
+        let result = self.disk.perform(op);
+        self.log.on_done(id, result);
+        self.gather();
+    }
+
+    /// Carries everything out until the log is quiet.
+    pub fn settle(&mut self) {
+        self.log.drive();
+        self.gather();
+        while !self.ops.is_empty() {
+            self.perform(0);
+        }
+    }
+
+    /// One step at random.
+    pub fn step(&mut self) {
+        match self.prng.below(10) {
+            0..5 if !self.ops.is_empty() => {
+                let number = self.prng.below(self.ops.len() as u64) as usize;
+                self.perform(number);
+            }
+            0..9 => self.append(),
+            _ => {
+                self.log.heartbeat();
+                self.log.drive();
+                self.gather();
+            }
+        }
+    }
+
+    fn append(&mut self) {
+        let result = self.append_something();
+        match result {
+            Ok(Some(ticket)) => self.states.push_back((ticket, self.log.state().clone())),
+            Ok(None) => {}
+            Err(LogError::Full | LogError::NotOpen) => self.refused += 1,
+            Err(error) => panic!("{error}"),
+        }
+        if self.prng.below(2) == 0 {
+            self.log.drive();
+            self.gather();
+        }
+    }
+
+    fn pick<T: Copy>(&mut self, from: &[T]) -> Option<T> {
+        let number = self.prng.below(from.len().max(1) as u64) as usize;
+        from.get(number).copied()
+    }
+
+    fn append_something(&mut self) -> Result<Option<Ticket>, LogError> {
+        let state = self.log.state();
+        let topics: Vec<TopicId> = state.topics.keys().copied().collect();
+        let open = state.ledgers.iter().filter(|(_, ledger)| !ledger.closed);
+        let open: Vec<(LedgerId, u64)> = open.map(|(id, ledger)| (*id, ledger.entries)).collect();
+        let closed = state.ledgers.iter().filter(|(_, ledger)| ledger.closed);
+        let closed: Vec<LedgerId> = closed.map(|(id, _)| *id).collect();
+        let cursors: Vec<(TopicId, CursorId)> = state.cursors.keys().copied().collect();
+        let (topic, ledger, cursor) = (self.pick(&topics), self.pick(&open), self.pick(&cursors));
+        self.next_id += 1;
+        let id = self.next_id;
+        let record = match (self.prng.below(30), topic, ledger, cursor) {
+            (0..18, _, Some((ledger, _)), _) => return self.append_entry(ledger).map(Some),
+            (18, _, Some((ledger, entries)), _) => Record::LedgerClose(ledger, entries),
+            (19, ..) if closed.len() > 3 => Record::LedgerDelete(closed[0]),
+            (20, Some(topic), ..) if topics.len() > 3 => Record::TopicDelete(topic),
+            (21, Some(topic), ..) => {
+                let mark = Position { ledger: LedgerId(0), entry: EntryId(-1) };
+                let acks = Acks { mark_delete: mark, ranges: vec![], partial: vec![] };
+                let set = CursorSet { name: b"subscription", acks, properties: b"p" };
+                Record::CursorSet(topic, CursorId(id), set)
+            }
+            (22..26, _, Some((ledger, entries)), Some((topic, cursor))) => {
+                let at = |entry: u64| Position { ledger, entry: EntryId(entry as i64) };
+                let ranges = vec![(at(entries / 2), EntryId(entries as i64))];
+                let mark_delete = at(entries / 3);
+                let acks = Acks { mark_delete, ranges, partial: vec![(at(entries + 1), vec![id])] };
+                Record::CursorUpdate(topic, cursor, acks)
+            }
+            (26, _, _, Some((topic, cursor))) => Record::CursorDelete(topic, cursor),
+            (27.., Some(topic), ..) if open.len() < 4 => Record::LedgerOpen(LedgerId(id), topic),
+            (_, None, ..) => {
+                let put = TopicPut { name: b"persistent://public/default/t", properties: b"" };
+                Record::TopicPut(TopicId(id), put)
+            }
+            (_, Some(topic), None, _) => Record::LedgerOpen(LedgerId(id), topic),
+            _ => return Ok(None),
+        };
+        self.log.append(id, &record).map(Some)
+    }
+
+    /// Appends an entry whose bytes are known from the seed.
+    pub fn append_entry(&mut self, ledger: LedgerId) -> Result<Ticket, LogError> {
+        let length = [3, 100, 3000, 9000][self.prng.below(4) as usize];
+        let bytes = Bytes::from(self.prng.hex(length));
+        let (position, ticket) = self.log.append_entry(ledger, self.next_id, 1, bytes.clone())?;
+        // A position may come again only if nobody was ever told of it.
+        self.entries.insert(position, bytes);
+        Ok(ticket)
+    }
+
+    /// Reads every entry there is, and compares. Returns how many, and how many of them came from a segment.
+    pub fn read_all(&mut self) -> (usize, usize) {
+        let ledgers = self.log.state().ledgers.iter();
+        let all: Vec<(LedgerId, u64)> = ledgers.map(|(id, ledger)| (*id, ledger.entries)).collect();
+        let (mut count, mut fetched) = (0, 0);
+        for (ledger, entries) in all {
+            for entry in 0..entries {
+                let position = Position { ledger, entry: EntryId(entry as i64) };
+                let bytes = match self.log.read(position) {
+                    Lookup::Ready(stored) => stored.bytes,
+                    Lookup::Fetch(id) => {
+                        fetched += 1;
+                        self.fetched(id, position)
+                    }
+                    Lookup::Absent => panic!("{position:?} is gone"),
+                };
+                assert_eq!(Some(&bytes), self.entries.get(&position), "{position:?}");
+                count += 1;
+            }
+        }
+        (count, fetched)
+    }
+
+    fn fetched(&mut self, wanted: pulsegate::store::ReadId, position: Position) -> Bytes {
+        while let Some((id, op)) = self.log.take_op() {
+            let result = self.disk.perform(op);
+            self.log.on_done(id, result);
+        }
+        while let Some(event) = self.log.take_event() {
+            if let Event::Read { id, first, entries, .. } = event {
+                assert_eq!(id, wanted);
+                let entries = entries.expect("a sound disk");
+                return entries[(position.entry.0 - first.0) as usize].bytes.clone();
+            }
+        }
+        panic!("no answer for {position:?}")
+    }
+}
+
+/// What of a state must come back: where entries lie is the log's business, and recovery closes what was open.
+pub fn comparable(state: &State) -> State {
+    let mut state = state.clone();
+    for ledger in state.ledgers.values_mut() {
+        ledger.index = Default::default();
+        (ledger.closed, ledger.opened_ms, ledger.last_ms) = (true, 0, 0);
+    }
+    state
+}
