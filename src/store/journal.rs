@@ -2,7 +2,7 @@
 //!
 //! Exactly one frame is in flight. Recovery depends on it: a frame that is there proves those before it durable.
 
-use super::disk::{Completion, DiskError, DiskOp, FileName, OpId, Outbox, Writing};
+use super::disk::{BLOCK, Completion, DiskError, DiskOp, FileName, OpId, Outbox, Writing};
 use super::frame::{self, Builder, Home, Stamp};
 use super::record::{self, Record};
 use std::collections::{BTreeMap, VecDeque};
@@ -39,6 +39,17 @@ impl Slots {
         let used = |slot: &u32| self.free.contains(slot) || self.live.values().any(|live| live == slot);
         (0..self.max).find(|slot| !used(slot))
     }
+}
+
+/// What a record is for: the last slot is kept for those that make room.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Need {
+    /// An entry.
+    Entry,
+    /// Topics, cursors.
+    State,
+    /// Gives something up.
+    Release,
 }
 
 #[derive(Debug, Default)]
@@ -159,20 +170,46 @@ impl Journal {
         usize::try_from(self.slots.bytes).unwrap_or(usize::MAX) - frame::HEADER
     }
 
-    /// Entries may be appended: there is a slot to roll into and the queue is short. Other records need no room
-    /// kept for them: they wait for a slot if there is none.
-    pub fn has_room(&self) -> bool {
-        !self.dead && !self.slots.free.is_empty() && (self.queued as u64) < self.slots.bytes / 2
+    /// A record of this need and many bytes may be appended. What is let in can always be written: the queue never waits
+    /// for a slot that only a checkpoint can free, for the checkpoint would wait for the queue.
+    pub fn has_room(&self, need: Need, encoded: usize) -> bool {
+        if self.dead {
+            return false;
+        }
+        let waiting = self.queued + encoded + (self.queue.len() + 1) * 2 * BLOCK;
+        let (waiting, size) = (waiting as u64, self.slots.bytes);
+        if !self.slots.free.is_empty() {
+            return waiting < size / 2 || (self.queue.is_empty() && self.fits(encoded));
+        }
+        let at = self.flight.as_ref().map_or(self.cursor.position, |flight| flight.after.position);
+        let left = at.next_multiple_of(size) - at;
+        let reserved = match need {
+            Need::Entry => return false,
+            Need::State => size / 4,
+            Need::Release => size / 8,
+        };
+        left > reserved + waiting
+    }
+
+    /// The last slot is in use: only a checkpoint makes room.
+    pub fn is_low(&self) -> bool {
+        self.slots.free.is_empty() && self.slots.unmade().is_none()
     }
 
     /// Nothing is waiting or in flight, and the last frame held records: a heartbeat would tell rot of it from a torn tail.
     pub fn wants_heartbeat(&self) -> bool {
-        self.is_quiet() && !self.dead && !self.beat
+        self.is_quiet() && !self.beat && self.has_room(Need::State, 0)
     }
 
     /// Nothing is waiting or in flight.
     pub fn is_quiet(&self) -> bool {
         self.queue.is_empty() && self.flight.is_none() && self.opening.is_none()
+    }
+
+    /// What recovery read is durable: what follows from it may be carried out. A deletion it found must not be, before
+    /// the record of it can no longer get lost.
+    pub fn is_synced(&self) -> bool {
+        self.opening.is_none() && !self.dead
     }
 
     /// The journal failed.
@@ -240,7 +277,7 @@ impl Journal {
         let slot = self.slots.live[&file];
         let Batch { mut builder, upto } = self.queue.pop_front().expect("front was there");
         let empty = builder.is_empty();
-        self.queued -= builder.body();
+        self.queued = self.queued.saturating_sub(builder.body());
         let (rest, checksum) = builder.finish(Home::Journal, self.stamp, position, self.cursor.previous);
         let after = Cursor { position: position + length, previous: checksum };
         let writing = Writing { file: FileName::Journal(slot), at: position % size, rest };

@@ -5,7 +5,7 @@
 
 use super::disk::{BLOCK, Completion, DiskError, DiskOp, FileName, OpId, Outbox};
 use super::frame::Stamp;
-use super::journal::{self, Journal, Slots};
+use super::journal::{self, Journal, Need, Slots};
 use super::record::{self, Piece, Record};
 use super::recover::Recovered;
 use super::segment::{self, Stored, Tail};
@@ -42,8 +42,9 @@ pub struct ReadId(pub u64);
 /// Why an append was refused. Nothing was changed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum LogError {
-    /// The journal has no room for entries until a checkpoint frees some. Other records are still taken.
-    #[error("the journal has no room for entries")]
+    /// The journal has no room until a checkpoint frees some. Entries are refused first, then other records, last those
+    /// that give something up.
+    #[error("the journal has no room")]
     Full,
     /// The record can never be written.
     #[error("the record is larger than a journal slot")]
@@ -132,6 +133,8 @@ pub struct Log {
     settled_bytes: usize,
     durable: Ticket,
     opening: Option<Ticket>,
+    /// What recovery found, while the journal is too full to be opened: a checkpoint of it makes room.
+    before: Option<State>,
     checkpointed: u64,
     checkpoint_asked: bool,
     reads: BTreeMap<OpId, Read>,
@@ -165,6 +168,7 @@ impl Log {
             settled_bytes: 0,
             durable: Ticket(0),
             opening: None,
+            before: None,
             checkpointed,
             checkpoint_asked: false,
             reads: BTreeMap::new(),
@@ -172,6 +176,8 @@ impl Log {
             out,
             events: VecDeque::new(),
         };
+        log.before = log.journal.is_low().then(|| log.state.clone());
+        log.checkpoint_asked = log.before.is_some();
         log.journal.append_empty();
         let open = log.state.ledgers.iter().filter(|(_, ledger)| !ledger.closed);
         let open: Vec<_> = open.map(|(id, ledger)| Record::LedgerClose(*id, ledger.entries)).collect();
@@ -196,7 +202,7 @@ impl Log {
 
     /// Entries may be appended.
     pub fn has_room(&self) -> bool {
-        self.is_open() && self.journal.has_room()
+        self.is_open() && self.journal.has_room(Need::Entry, 0)
     }
 
     /// Appends and reads are served.
@@ -214,9 +220,6 @@ impl Log {
     ) -> Result<(Position, Ticket), LogError> {
         if !self.is_open() {
             return Err(LogError::NotOpen);
-        }
-        if !self.journal.has_room() {
-            return Err(LogError::Full);
         }
         let next = self.state.ledgers.get(&ledger).ok_or(Misfit::Ledger)?.entries;
         let position = Position { ledger, entry: EntryId(next.cast_signed()) };
@@ -248,8 +251,18 @@ impl Log {
     }
 
     fn push(&mut self, wall_ms: u64, record: &Record<'_>) -> Result<Ticket, LogError> {
-        if !self.journal.fits(record::encoded_len(record)) {
+        let need = match record {
+            Record::Entry { .. } => Need::Entry,
+            Record::LedgerClose(..) | Record::LedgerDelete(_) => Need::Release,
+            Record::TopicDelete(_) | Record::CursorDelete(..) => Need::Release,
+            _ => Need::State,
+        };
+        let length = record::encoded_len(record);
+        if !self.journal.fits(length) {
             return Err(LogError::TooLarge);
+        }
+        if !self.journal.has_room(need, length) {
+            return Err(LogError::Full);
         }
         self.state.apply(wall_ms, record)?;
         Ok(Ticket(self.journal.append(wall_ms, record)))
@@ -302,26 +315,41 @@ impl Log {
 
     /// Starts what can be started. To be called at the end of a turn, so that its appends share a frame.
     pub fn drive(&mut self) {
-        let grown = self.journal.cursor().position.saturating_sub(self.checkpointed);
-        let due = self.checkpoint_asked || grown >= self.config.checkpoint_bytes;
-        if due && self.is_open() && !self.settler.is_busy() && self.forget() {
+        self.forget();
+        if self.is_due() && !self.settler.is_busy() && !self.journal.is_dead() {
             self.checkpoint_asked = false;
             self.checkpointed = self.journal.cursor().position;
-            let upto = self.journal.seal();
-            self.settler.start(self.state.clone(), upto);
+            let (state, upto) = match &self.before {
+                Some(before) => (before.clone(), 0),
+                None => (self.state.clone(), self.journal.seal()),
+            };
+            self.settler.start(state, upto);
             self.settler.on_durable(self.durable.0, self.journal.cursor());
         }
-        self.forget();
         self.journal.drive(&mut self.out);
-        if self.is_open() {
+        if self.journal.is_synced() {
             self.settler.drive(&self.tails, &mut self.out);
         }
     }
 
-    /// Lets go of ledgers whose end is durable; true unless a checkpoint is under way.
-    fn forget(&mut self) -> bool {
+    fn is_due(&self) -> bool {
+        let position = self.journal.cursor().position;
+        let grown = position.saturating_sub(self.checkpointed);
+        match (&self.before, self.is_open()) {
+            (None, true) => {
+                let low = grown > 0 && self.journal.is_low();
+                self.checkpoint_asked || low || grown >= self.config.checkpoint_bytes
+            }
+            // The tail is still where recovery found it.
+            (Some(_), false) => self.checkpoint_asked && self.durable == Ticket(0),
+            _ => false,
+        }
+    }
+
+    /// Lets go of ledgers whose end is durable, unless a checkpoint is under way: it may read of them.
+    fn forget(&mut self) {
         if self.settler.is_busy() {
-            return false;
+            return;
         }
         while let Some((ticket, ledger)) = self.forgotten.front().copied()
             && ticket <= self.durable
@@ -331,7 +359,6 @@ impl Log {
             self.readable.remove(&ledger);
             self.settler.delete(FileName::Segment(ledger));
         }
-        true
     }
 
     /// The next request to carry out.
@@ -366,6 +393,8 @@ impl Log {
                 }
                 settle::Progress::Checkpoint(replay) => {
                     self.journal.trim(replay);
+                    // The older of two checkpoints decides what may go: a second one here moves that up.
+                    self.checkpoint_asked |= self.journal.is_low() && replay < self.checkpointed;
                     self.events.push_back(Event::Checkpoint);
                 }
                 settle::Progress::Failed(error) => self.events.push_back(Event::CheckpointFailed(error)),
@@ -386,7 +415,7 @@ impl Log {
         }
         self.settler.on_durable(upto.0, self.journal.cursor());
         if self.opening.is_some_and(|opening| opening <= upto) {
-            self.opening = None;
+            (self.opening, self.before) = (None, None);
             self.events.push_back(Event::Open);
         }
         self.events.push_back(Event::Durable(upto));

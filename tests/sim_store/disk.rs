@@ -19,35 +19,35 @@ struct File {
 
 /// Faults to come.
 #[derive(Clone, Copy, Default)]
-pub struct Faults {
+pub(crate) struct Faults {
     /// `Create`, and writes to other files than the journal, fail with "full".
-    pub full: bool,
+    pub(crate) full: bool,
     /// The n-th sync of a journal slot from now fails.
-    pub journal_sync: Option<u32>,
+    pub(crate) journal_sync: Option<u32>,
     /// Some writes are short.
-    pub short: bool,
+    pub(crate) short: bool,
     /// Reads fail.
-    pub read: bool,
+    pub(crate) read: bool,
 }
 
 /// The disk of one store.
 #[derive(Clone)]
-pub struct SimDisk {
+pub(crate) struct SimDisk {
     files: BTreeMap<FileName, File>,
     /// The folder as of its last sync: files created since may be gone, deleted ones may be back, after a crash.
     folder: BTreeMap<FileName, File>,
-    pub faults: Faults,
+    pub(crate) faults: Faults,
     prng: Prng,
 }
 
 impl SimDisk {
-    pub fn new(seed: u64) -> Self {
+    pub(crate) fn new(seed: u64) -> Self {
         let (files, folder) = (BTreeMap::new(), BTreeMap::new());
         SimDisk { files, folder, faults: Faults::default(), prng: Prng::new(seed) }
     }
 
     /// Carries one request out.
-    pub fn perform(&mut self, op: DiskOp) -> Result<Completion, DiskError> {
+    pub(crate) fn perform(&mut self, op: DiskOp) -> Result<Completion, DiskError> {
         match op {
             DiskOp::Create { .. } if self.faults.full => Err(DiskError::Full),
             DiskOp::Create { file, zeroes } => {
@@ -110,9 +110,9 @@ impl SimDisk {
     }
 
     /// Power goes: of what was not flushed each sector is kept or lost by itself, and so is each change of the folder.
-    pub fn crash(&mut self) {
+    pub(crate) fn crash(&mut self) {
         let keep = self.prng.below(4);
-        let mut kept = |prng: &mut Prng| match keep {
+        let kept = |prng: &mut Prng| match keep {
             0 => false,
             1 => true,
             _ => prng.below(2) == 0,
@@ -140,12 +140,12 @@ impl SimDisk {
     }
 
     /// The process dies, the machine does not: the page cache keeps everything, flushed or not.
-    pub fn kill(&mut self) {
+    pub(crate) fn kill(&mut self) {
         self.faults = Faults::default();
     }
 
     /// What recovery reads.
-    pub fn contents(&self) -> Contents {
+    pub(crate) fn contents(&self) -> Contents {
         let mut contents = Contents::default();
         for (name, file) in &self.files {
             let bytes = || Bytes::copy_from_slice(&file.live);
@@ -159,7 +159,7 @@ impl SimDisk {
     }
 
     /// Names of the files, and their bytes to damage at rest.
-    pub fn files(&mut self) -> impl Iterator<Item = (FileName, &mut Vec<u8>)> {
+    pub(crate) fn files(&mut self) -> impl Iterator<Item = (FileName, &mut Vec<u8>)> {
         self.files.iter_mut().map(|(name, file)| (*name, &mut file.live))
     }
 }

@@ -11,30 +11,30 @@ use pulsegate::store::{
 };
 use std::collections::{BTreeMap, VecDeque};
 
-pub const STORE: u64 = 0x5eed_0f_0057_0123;
-pub const CONFIG: Config =
+pub(crate) const STORE: u64 = 0x5eed_0f_0057_0123;
+pub(crate) const CONFIG: Config =
     Config { slot_bytes: 64 * 1024, slots_max: 6, checkpoint_bytes: 96 * 1024, tail_bytes: 4 * 1024 };
 
 /// The world.
-pub struct World {
-    pub prng: Prng,
-    pub disk: SimDisk,
-    pub log: Log,
+pub(crate) struct World {
+    pub(crate) prng: Prng,
+    pub(crate) disk: SimDisk,
+    pub(crate) log: Log,
     /// Requests not yet carried out.
-    pub ops: VecDeque<(OpId, DiskOp)>,
+    pub(crate) ops: VecDeque<(OpId, DiskOp)>,
     /// What every entry ever appended holds; `None` once its ledger's end was asked for.
-    pub entries: BTreeMap<Position, Bytes>,
+    pub(crate) entries: BTreeMap<Position, Bytes>,
     /// State after each append that is not confirmed; the last confirmed one first.
-    pub states: VecDeque<(Ticket, State)>,
-    pub next_id: u64,
-    pub dead: bool,
-    pub checkpoints: u32,
-    pub failed_checkpoints: u32,
-    pub refused: u32,
+    pub(crate) states: VecDeque<(Ticket, State)>,
+    pub(crate) next_id: u64,
+    pub(crate) dead: bool,
+    pub(crate) checkpoints: u32,
+    pub(crate) failed_checkpoints: u32,
+    pub(crate) refused: u32,
 }
 
 impl World {
-    pub fn new(seed: u64) -> Self {
+    pub(crate) fn new(seed: u64) -> Self {
         Self::start(Prng::new(seed), SimDisk::new(seed ^ 1)).expect("an empty disk is a store")
     }
 
@@ -61,7 +61,7 @@ impl World {
     }
 
     /// Ends this run and recovers; the model's entries go over. Checks everything that was promised.
-    pub fn restart(self) -> Result<Self, RecoverError> {
+    pub(crate) fn restart(self) -> Result<Self, RecoverError> {
         let mut next = Self::start(self.prng, self.disk)?;
         next.entries = self.entries;
         next.next_id = self.next_id;
@@ -75,7 +75,7 @@ impl World {
         Ok(next)
     }
 
-    pub fn gather(&mut self) {
+    pub(crate) fn gather(&mut self) {
         while let Some(op) = self.log.take_op() {
             self.ops.push_back(op);
         }
@@ -95,7 +95,7 @@ impl World {
     }
 
     /// Carries the n-th waiting request out: the disk answers in any order.
-    pub fn perform(&mut self, number: usize) {
+    pub(crate) fn perform(&mut self, number: usize) {
         let Some((id, op)) = self.ops.remove(number) else { return };
         let result = self.disk.perform(op);
         self.log.on_done(id, result);
@@ -103,7 +103,7 @@ impl World {
     }
 
     /// Carries everything out until the log is quiet.
-    pub fn settle(&mut self) {
+    pub(crate) fn settle(&mut self) {
         self.log.drive();
         self.gather();
         while !self.ops.is_empty() {
@@ -112,7 +112,7 @@ impl World {
     }
 
     /// One step at random.
-    pub fn step(&mut self) {
+    pub(crate) fn step(&mut self) {
         match self.prng.below(10) {
             0..5 if !self.ops.is_empty() => {
                 let number = self.prng.below(self.ops.len() as u64) as usize;
@@ -188,7 +188,7 @@ impl World {
     }
 
     /// Appends an entry whose bytes are known from the seed.
-    pub fn append_entry(&mut self, ledger: LedgerId) -> Result<Ticket, LogError> {
+    pub(crate) fn append_entry(&mut self, ledger: LedgerId) -> Result<Ticket, LogError> {
         let length = [3, 100, 3000, 9000][self.prng.below(4) as usize];
         let bytes = Bytes::from(self.prng.hex(length));
         let (position, ticket) = self.log.append_entry(ledger, self.next_id, 1, bytes.clone())?;
@@ -198,7 +198,7 @@ impl World {
     }
 
     /// Reads every entry there is, and compares. Returns how many, and how many of them came from a segment.
-    pub fn read_all(&mut self) -> (usize, usize) {
+    pub(crate) fn read_all(&mut self) -> (usize, usize) {
         let ledgers = self.log.state().ledgers.iter();
         let all: Vec<(LedgerId, u64)> = ledgers.map(|(id, ledger)| (*id, ledger.entries)).collect();
         let (mut count, mut fetched) = (0, 0);
@@ -237,7 +237,7 @@ impl World {
 }
 
 /// What of a state must come back: where entries lie is the log's business, and recovery closes what was open.
-pub fn comparable(state: &State) -> State {
+pub(crate) fn comparable(state: &State) -> State {
     let mut state = state.clone();
     for ledger in state.ledgers.values_mut() {
         ledger.index = Default::default();

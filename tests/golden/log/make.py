@@ -1,0 +1,78 @@
+"""Writes the golden files beside it from docs/log-format.md alone, sharing no code with the program: python3 make.py"""
+
+import pathlib
+import struct
+
+STORE, EPOCH = 0x0123456789ABCDEF, 2
+
+
+def crc32c(data, crc=0):
+    crc ^= 0xFFFFFFFF
+    for byte in data:
+        crc ^= byte
+        for _ in range(8):
+            crc = crc >> 1 ^ (0x82F63B78 if crc & 1 else 0)
+    return crc ^ 0xFFFFFFFF
+
+
+assert crc32c(b"123456789") == 0xE3069283, "the check value of CRC-32C"
+
+
+def record(kind, key, sub, body=b"", wall_ms=0, messages=0):
+    head = struct.pack("<IB3xQQQI", len(body), kind, key, sub, wall_ms, messages)
+    whole = head + struct.pack("<I", crc32c(head + body)) + body
+    return whole + bytes(-len(whole) % 8)
+
+
+def frame(home, place, position, records, previous=0):
+    body = b"".join(records)
+    sums = b"".join(record[36:40] for record in records)
+    head = struct.pack("<4sHHQQQQ", b"PGLF", 1, home, STORE, EPOCH, place, position)
+    head += struct.pack("<IIIII", len(body), len(records), previous, crc32c(sums), 0)
+    checksum = crc32c(head)
+    whole = head + struct.pack("<I", checksum) + body
+    return whole + bytes(-len(whole) % 4096), checksum
+
+
+def name(text):
+    return struct.pack("<I", len(text)) + text
+
+
+def acks(mark, ranges, partial):
+    out = struct.pack("<QqI", *mark, len(ranges))
+    out += b"".join(struct.pack("<Qqq", *item) for item in ranges)
+    out += struct.pack("<I", len(partial))
+    for ledger, entry, words in partial:
+        out += struct.pack(f"<QqI{len(words)}Q", ledger, entry, len(words), *words)
+    return out
+
+
+TOPIC = name(b"persistent://public/default/t") + b"properties"
+CURSOR = name(b"s") + acks((7, -1), [(7, 2, 4)], [(7, 5, [0xF0, 1])]) + b"p"
+first, previous = frame(1, 0, 0, [
+    record(5, 3, 0, TOPIC, 1000),
+    record(2, 7, 3, b"", 1001),
+    record(1, 7, 0, b"hello", 1002, 1),
+    record(1, 7, 1, bytes(range(256)) * 20, 1003, 12),
+    record(7, 3, 9, CURSOR, 1004),
+])
+second, previous = frame(1, 0, len(first), [
+    record(8, 3, 9, acks((7, 0), [(7, 6, 6)], [(7, 5, [])]), 1005),
+    record(3, 7, 2, b"", 1006),
+    record(4, 7, 0, b"", 1007),
+    record(9, 3, 9, b"", 1008),
+    record(6, 3, 0, b"", 1009),
+], previous)
+beat, previous = frame(1, 0, len(first) + len(second), [], previous)
+checkpoint, _ = frame(3, 5, 0, [
+    record(11, 5, EPOCH, struct.pack("<QI", 0x20000, 0xCAFEF00D)),
+    record(5, 3, 0, TOPIC),
+    record(2, 7, 3, b"", 1001),
+    record(10, 7, 2, struct.pack("<6Q", 0, 0, 4096, 1, 4096, 8192), 1003),
+    record(7, 3, 9, CURSOR),
+])
+segment, _ = frame(2, 7, 4096, [record(1, 7, 1, bytes(range(256)) * 20, 1003, 12)])
+
+folder = pathlib.Path(__file__).parent
+for file, data in {"journal": first + second + beat, "checkpoint": checkpoint, "segment": segment}.items():
+    (folder / f"{file}.bin").write_bytes(data)
