@@ -167,7 +167,7 @@ pub fn records<'a>(bytes: &'a [u8], header: &Header) -> Option<Vec<Stamped<'a>>>
     (found.len() == header.count as usize && sum == header.records).then_some(found)
 }
 
-/// The store whose frame starts here, whichever version wrote it is refused elsewhere; for the very first look at a folder.
+/// The store whose frame starts here, of whatever home. Only to be asked of a file's first block, where no payload can be.
 pub fn store_of(bytes: &[u8]) -> Result<Option<u64>, UnknownVersion> {
     let Some(head) = bytes.get(..HEADER) else { return Ok(None) };
     let word = |at: usize| u32::from_le_bytes([head[at], head[at + 1], head[at + 2], head[at + 3]]);
@@ -187,5 +187,4 @@ pub fn store_of(bytes: &[u8]) -> Result<Option<u64>, UnknownVersion> {
 pub struct UnknownVersion(pub u16);
 
 #[cfg(test)]
-#[path = "frame_tests.rs"]
 mod tests;

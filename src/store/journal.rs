@@ -342,9 +342,7 @@ impl Journal {
             return;
         }
         self.making = match stage {
-            Making::Create => {
-                Some((out.ask(DiskOp::Sync(FileName::Journal(slot))), slot, Making::Sync))
-            }
+            Making::Create => Some((out.ask(DiskOp::Sync(FileName::Journal(slot))), slot, Making::Sync)),
             Making::Sync => Some((out.ask(DiskOp::SyncFolder), slot, Making::Folder)),
             Making::Folder => {
                 self.slots.free.push(slot);
@@ -355,5 +353,4 @@ impl Journal {
 }
 
 #[cfg(test)]
-#[path = "journal_tests.rs"]
 mod tests;

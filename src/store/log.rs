@@ -152,8 +152,7 @@ impl Log {
         slots.max = config.slots_max;
         let checkpointed = recovered.kept.last().map_or(0, |kept| kept.replay);
         let journal = Journal::new(recovered.stamp, slots, recovered.cursor, &mut out);
-        let settler =
-            Settler::new(recovered.stamp, recovered.kept, recovered.generation, recovered.deletes);
+        let settler = Settler::new(recovered.stamp, recovered.kept, recovered.generation, recovered.deletes);
         let mut log = Log {
             config,
             stamp: recovered.stamp,

@@ -296,7 +296,8 @@ impl Recovered {
             return;
         }
         let older = self.kept.iter().rev().nth(1).map_or(0, |kept| kept.replay);
-        let mut slots = Slots { bytes: journal.slot_bytes, max: 0, live: BTreeMap::new(), free: journal.free };
+        let mut slots =
+            Slots { bytes: journal.slot_bytes, max: 0, live: BTreeMap::new(), free: journal.free };
         let tail = self.cursor.position / slots.bytes;
         for (file, (slot, _)) in journal.files {
             if file > tail {

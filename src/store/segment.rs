@@ -95,7 +95,9 @@ mod tests {
         assert_eq!((next, bytes.len()), (20, 4096));
         let place = Piece { first: 12, at: 8192, length: 4096 };
         assert_eq!(entries(&bytes, ledger, 42, &place).unwrap(), (12..20).map(stored).collect::<Vec<_>>());
-        for other in [Piece { first: 11, ..place }, Piece { at: 4096, ..place }, Piece { length: 8192, ..place }] {
+        for other in
+            [Piece { first: 11, ..place }, Piece { at: 4096, ..place }, Piece { length: 8192, ..place }]
+        {
             assert_eq!(entries(&bytes, ledger, 42, &other), None);
         }
         assert_eq!(entries(&bytes, LedgerId(8), 42, &place), None, "another ledger's");

@@ -125,14 +125,16 @@ impl SimDisk {
                     after.resize(after.len().max(end), 0);
                     after[sector * SECTOR..end].copy_from_slice(&file.live[sector * SECTOR..end]);
                 }
-                self.files.insert(name, File { live: after.clone(), durable: after, unsynced: BTreeSet::new() });
+                self.files
+                    .insert(name, File { live: after.clone(), durable: after, unsynced: BTreeSet::new() });
             }
         }
         // Deleted, and the folder not synced: perhaps they are back.
         for (name, file) in std::mem::take(&mut self.folder) {
             if kept(&mut self.prng) {
                 let live = file.durable;
-                self.files.insert(name, File { live: live.clone(), durable: live, unsynced: BTreeSet::new() });
+                self.files
+                    .insert(name, File { live: live.clone(), durable: live, unsynced: BTreeSet::new() });
             }
         }
         self.folder = self.files.keys().map(|name| (*name, File::default())).collect();

@@ -6,8 +6,8 @@ use pulsegate::base::id::{EntryId, LedgerId, Position};
 use pulsegate::base::prng::Prng;
 use pulsegate::store::log::Config;
 use pulsegate::store::{
-    Acks, CursorId, CursorSet, DiskOp, Event, Log, LogError, Lookup, OpId, Record, RecoverError, State, Ticket,
-    TopicId, TopicPut, recover,
+    Acks, CursorId, CursorSet, DiskOp, Event, Log, LogError, Lookup, OpId, Record, RecoverError, State,
+    Ticket, TopicId, TopicPut, recover,
 };
 use std::collections::{BTreeMap, VecDeque};
 

@@ -6,9 +6,9 @@ use crate::store::recover::{Contents, RecoverError, recover};
 use crate::store::{CursorId, State, TopicId};
 
 /// Written by `tests/golden/log/make.py` from the format document.
-const JOURNAL: &[u8] = include_bytes!("../../tests/golden/log/journal.bin");
-const CHECKPOINT: &[u8] = include_bytes!("../../tests/golden/log/checkpoint.bin");
-const SEGMENT: &[u8] = include_bytes!("../../tests/golden/log/segment.bin");
+const JOURNAL: &[u8] = include_bytes!("../../../tests/golden/log/journal.bin");
+const CHECKPOINT: &[u8] = include_bytes!("../../../tests/golden/log/checkpoint.bin");
+const SEGMENT: &[u8] = include_bytes!("../../../tests/golden/log/segment.bin");
 
 const STAMP: Stamp = Stamp { store: 0x0123_4567_89ab_cdef, epoch: 2 };
 const TOPIC: TopicId = TopicId(3);
@@ -83,8 +83,7 @@ fn the_checkpoint_is_written_and_read_as_the_document_says() {
     let (head, state) = State::read(&records(CHECKPOINT, &header).unwrap()).unwrap();
     assert_eq!(head, Head { generation: 5, epoch: 2, replay: 0x20000, previous: 0xcafe_f00d });
     let ledger = &state.ledgers[&LEDGER];
-    let pieces =
-        [Piece { first: 0, at: 0, length: 4096 }, Piece { first: 1, at: 4096, length: 8192 }];
+    let pieces = [Piece { first: 0, at: 0, length: 4096 }, Piece { first: 1, at: 4096, length: 8192 }];
     assert_eq!((ledger.entries, ledger.closed, ledger.index.pieces()), (2, false, &pieces[..]));
     assert_eq!(state.topics[&TOPIC].name, put().name);
     assert_eq!(state.cursors[&(TOPIC, CURSOR)].acks(), cursor().acks);
@@ -118,9 +117,9 @@ fn encoded_len_is_what_encoding_takes() {
 
 /// Reads a frame of each home, whatever `bytes` are.
 fn read(bytes: &[u8]) -> bool {
-    [Home::Journal, Home::Segment(7), Home::Checkpoint(5)].into_iter().any(|home| {
-        header(bytes, home, STAMP.store).is_some_and(|header| records(bytes, &header).is_some())
-    })
+    [Home::Journal, Home::Segment(7), Home::Checkpoint(5)]
+        .into_iter()
+        .any(|home| header(bytes, home, STAMP.store).is_some_and(|header| records(bytes, &header).is_some()))
 }
 
 #[test]
