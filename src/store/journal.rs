@@ -246,12 +246,14 @@ impl Journal {
         if self.dead {
             return;
         }
-        if self.making.is_none() && !self.making_failed && self.slots.free.len() < FREE_WANTED {
-            if let Some(slot) = self.slots.unmade() {
-                let file = FileName::Journal(slot);
-                let op = out.ask(DiskOp::Create { file, zeroes: self.slots.bytes });
-                self.making = Some((op, slot, Making::Create));
-            }
+        if self.making.is_none()
+            && !self.making_failed
+            && self.slots.free.len() < FREE_WANTED
+            && let Some(slot) = self.slots.unmade()
+        {
+            let file = FileName::Journal(slot);
+            let op = out.ask(DiskOp::Create { file, zeroes: self.slots.bytes });
+            self.making = Some((op, slot, Making::Create));
         }
         if self.flight.is_none() && self.opening.is_none() {
             self.take_off(out);

@@ -138,16 +138,16 @@ impl<'a> Journal<'a> {
                 *highest = header.position.max(*highest);
             }
         }
-        match file {
-            Some(file) => {
-                // Two slots of one file: only when a disk answered one slot's read with another's blocks.
-                if self.files.insert(file, (slot, bytes)).is_some() {
-                    return Err(RecoverError::Rotten { at: file.saturating_mul(self.slot_bytes) });
-                }
+        let Some(file) = file else {
+            // A shorter one was being made when the store ended: made again when it is wanted.
+            if bytes.len() as u64 == self.slot_bytes {
+                self.free.push(slot);
             }
-            None if bytes.len() as u64 == self.slot_bytes => self.free.push(slot),
-            // A slot that was being made when the store ended: made again when it is wanted.
-            None => {}
+            return Ok(());
+        };
+        // Two slots of one file: only when a disk answered one slot's read with another's blocks.
+        if self.files.insert(file, (slot, bytes)).is_some() {
+            return Err(RecoverError::Rotten { at: file.saturating_mul(self.slot_bytes) });
         }
         Ok(())
     }
@@ -206,6 +206,10 @@ pub fn recover(contents: &Contents, store: u64) -> Result<Recovered, RecoverErro
     let journal = Journal::read(contents, store)?;
     let mut start = checkpoints(contents, store)?;
     let (mut epoch, mut cursor) = (start.epoch, start.cursor);
+    if journal.files.is_empty() && !start.kept.is_empty() {
+        // Slots are used again, never emptied: a checkpoint without any frame means that the journal was lost.
+        return Err(RecoverError::Rotten { at: cursor.position });
+    }
     let mut tails: BTreeMap<LedgerId, Tail> = BTreeMap::new();
     let torn = loop {
         match journal.scan(&cursor, epoch) {
@@ -292,7 +296,8 @@ impl Journal<'_> {
 impl Recovered {
     /// Which slots are free: those below what the older good checkpoint needs, and those never used.
     fn slots(&mut self, journal: Journal<'_>) {
-        if journal.slot_bytes == 0 {
+        // Without a frame the length of a slot says nothing: it may not have been finished.
+        if journal.files.is_empty() {
             return;
         }
         let older = self.kept.iter().rev().nth(1).map_or(0, |kept| kept.replay);

@@ -68,15 +68,13 @@ pub fn entries(bytes: &Bytes, ledger: LedgerId, store: u64, piece: &Piece) -> Op
     if header.position != piece.at || header.length() as u64 != piece.length {
         return None;
     }
-    let mut next = piece.first;
-    let mut found = Vec::with_capacity(header.count as usize % 65_536);
-    for (wall_ms, record) in frame::records(bytes, &header)? {
+    let mut found = Vec::new();
+    for (next, (wall_ms, record)) in (piece.first..).zip(frame::records(bytes, &header)?) {
         let Record::Entry { position, messages, bytes: entry } = record else { return None };
         if position.ledger != ledger || position.entry.0.cast_unsigned() != next {
             return None;
         }
         found.push(Stored { wall_ms, messages, bytes: bytes.slice_ref(entry) });
-        next += 1;
     }
     Some(found)
 }

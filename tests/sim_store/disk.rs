@@ -91,7 +91,7 @@ impl SimDisk {
     }
 
     fn write(&mut self, name: FileName, at: usize, bytes: &[u8]) -> Result<Completion, DiskError> {
-        assert!(at % BLOCK == 0 && bytes.len() % BLOCK == 0, "{name}: whole blocks");
+        assert!(at.is_multiple_of(BLOCK) && bytes.len().is_multiple_of(BLOCK), "{name}: whole blocks");
         if self.faults.full && !matches!(name, FileName::Journal(_)) {
             return Err(DiskError::Full);
         }

@@ -11,7 +11,7 @@ use pulsegate::store::{
 };
 use std::collections::{BTreeMap, VecDeque};
 
-pub(crate) const STORE: u64 = 0x5eed_0f_0057_0123;
+pub(crate) const STORE: u64 = 0x05ee_d0f0_0570_0123;
 pub(crate) const CONFIG: Config =
     Config { slot_bytes: 64 * 1024, slots_max: 6, checkpoint_bytes: 96 * 1024, tail_bytes: 4 * 1024 };
 
