@@ -74,6 +74,11 @@ fn the_older_checkpoint_serves_when_the_newer_rots() {
         println!("SIM_SEED={seed}");
         let mut world = World::new(seed);
         run_to_checkpoints(&mut world, 3);
+        // No further checkpoint succeeds: the journal grows into every slot that was let go.
+        world.disk.faults.full = true;
+        run(&mut world, 5_000);
+        quiet(&mut world);
+        world.disk.kill();
         let generations: Vec<u64> = world.disk.contents().checkpoints.keys().copied().collect();
         let [older, newer] = generations[..] else { panic!("two are kept: {generations:?}") };
         file(&mut world, |name| name == FileName::Checkpoint(newer))[100] ^= 1;
