@@ -399,7 +399,9 @@ impl Gateway {
     /// The connection of a link ended, or could not be made.
     pub(super) fn link_lost(&mut self, io: &mut Links, key: Key, reason: &str) {
         let name = self.link_name(key);
-        log::warn!("broker {name}: {reason}");
+        if self.stopping.is_none() {
+            log::warn!("broker {name}: {reason}");
+        }
         self.link_gone(io, key, &failed(&name, reason));
     }
 

@@ -61,7 +61,9 @@ impl Gateway {
             Step::Nothing => {}
             Step::Lookup { to, authoritative } => self.leg_look_up(io, leg, to, authoritative),
             Step::Link { broker, through_service } => {
+                // The broker behind the service URL may be the one that answers there: then its link serves both.
                 let through = through_service.then(|| self.service.host().clone());
+                let through = through.filter(|host| *host != broker);
                 let link = self.link_to(io, Target { broker, through });
                 if let Some(found) = self.sessions.get_mut(leg.session).and_then(|s| s.leg_mut(leg.leg)) {
                     found.link = Some(link);
