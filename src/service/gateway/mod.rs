@@ -4,7 +4,7 @@
 //! [`Handler`]. What happens to bytes is decided in `session`; this module routes: a client's text to its session, a
 //! broker's frame to the session that the producer or consumer id names, answers to whoever asked.
 //!
-//! Within a turn, events mark their session dirty; at its end [`Gateway::settle`] visits each dirty session once: what it
+//! Within a turn, events mark their session dirty; at its end `Gateway::settle` visits each dirty session once: what it
 //! wants sent goes to its links, its timers are armed, its client is paused or read again.
 //!
 //! | file | holds |
