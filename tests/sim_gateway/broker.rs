@@ -24,12 +24,14 @@ pub(crate) struct Faults {
     pub(crate) send_error: u64,
 }
 
+#[derive(Debug)]
 pub(crate) struct Producer {
     pub(crate) topic: String,
     name: String,
     stuck: bool,
 }
 
+#[derive(Debug)]
 pub(crate) struct Consumer {
     pub(crate) topic: String,
     subscription: String,
@@ -341,9 +343,10 @@ impl Brokers {
             let error = p::CommandSendError { producer_id, sequence_id, error: error as i32, message };
             return link.say(&Command::SendError(error));
         }
+        let ledger_id = store::ledger(&producer.topic);
         let stored = self.store.put(&producer.topic, &producer.name, send, entry);
         let message_id = match stored {
-            Some(entry_id) => p::MessageIdData { ledger_id: 1, entry_id, ..Default::default() },
+            Some(entry_id) => p::MessageIdData { ledger_id, entry_id, ..Default::default() },
             None => p::MessageIdData { ledger_id: u64::MAX, entry_id: u64::MAX, ..Default::default() },
         };
         link.say(&Command::SendReceipt(p::CommandSendReceipt {
@@ -380,7 +383,7 @@ impl Brokers {
                     let message = Command::Message(p::CommandMessage {
                         consumer_id: *id,
                         message_id: p::MessageIdData {
-                            ledger_id: 1,
+                            ledger_id: store::ledger(topic),
                             entry_id,
                             partition: Some(store::partition(topic)),
                             ..Default::default()
@@ -449,8 +452,9 @@ impl Brokers {
     }
 
     /// Producers and consumers of the gateway that exist.
-    pub(crate) fn attached(&self) -> (usize, usize) {
-        let links = &self.links;
-        (links.iter().map(|l| l.producers.len()).sum(), links.iter().map(|l| l.consumers.len()).sum())
+    pub(crate) fn attached(&self) -> Vec<String> {
+        let producers = self.links.iter().flat_map(|link| &link.producers).map(|made| format!("{made:?}"));
+        let consumers = self.links.iter().flat_map(|link| &link.consumers).map(|made| format!("{made:?}"));
+        producers.chain(consumers).collect()
     }
 }

@@ -42,6 +42,7 @@ pub(crate) struct Client {
     received: Vec<u8>,
     /// Takes nothing from its socket.
     pub(crate) slow: bool,
+    pub(crate) was_slow: bool,
     /// It said goodbye, or its socket is gone: nothing is promised to it any more.
     pub(crate) left: bool,
     pub(crate) sent: u64,
@@ -127,6 +128,7 @@ impl Client {
             outgoing: head.into_bytes().into(),
             received: Vec::new(),
             slow: false,
+            was_slow: false,
             left: false,
             sent: 0,
             answers: BTreeMap::new(),

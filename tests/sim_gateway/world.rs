@@ -102,7 +102,10 @@ impl World {
                 Role::Junk => client.babble(prng),
                 _ => {}
             }),
-            40..43 => self.with_client(|client, _| client.slow = !client.slow),
+            40..43 => self.with_client(|client, _| {
+                client.slow = !client.slow;
+                client.was_slow = true;
+            }),
             43..46 => self.leave(),
             46..52 => self.brokers.release(&mut self.prng),
             52..54 => self.brokers.unload(&mut self.prng),
@@ -335,10 +338,13 @@ impl World {
                 reason.starts_with("Idle timeout expired")
                     || (self.stopping && reason == "the server is shutting down")
             }
-            None => client.phase == Phase::Waiting && self.stopping,
+            // A goodbye waits two seconds for a reader; a head must come within a minute.
+            None if client.was_slow => true,
+            None => client.phase == Phase::Waiting && (self.stopping || !client.outgoing.is_empty()),
             Some(_) => false,
         };
-        assert!(known, "client {} ended for no reason: {:?}", client.number, client.goodbye);
+        let (number, phase, goodbye) = (client.number, &client.phase, &client.goodbye);
+        assert!(known, "client {number} ended for no reason: {phase:?} {goodbye:?}");
         client.phase = Phase::Ended;
     }
 

@@ -45,7 +45,7 @@ impl Gateway {
             Role::Producer => self.producers.insert(id, reference),
             Role::Consumer => self.consumers.insert(id, reference),
         };
-        Leg { attachment: Attachment::new(role, self.prng.next()), id, link: None }
+        Leg { attachment: Attachment::new(role, self.prng.next()), id, link: None, attempt: 0 }
     }
 
     /// Runs `work` on a leg's attachment and carries out the step it asks for.
@@ -101,9 +101,10 @@ impl Gateway {
         let now = io.clock().now;
         let Some(session) = self.sessions.get_mut(leg.session) else { return };
         let Some(found) = session.leg_mut(leg.leg) else { return };
-        let (id, link) = (found.id, found.link);
+        found.attempt = found.attempt.wrapping_add(1);
+        let (id, link, attempt) = (found.id, found.link, found.attempt);
         let Some(broker) = link.and_then(|link| self.links.get_mut(link)) else { return };
-        let request = broker.link.request(now, Waiter::Create(leg));
+        let request = broker.link.request(now, Waiter::Create(leg, attempt));
         let command = match (&mut session.body, leg.leg) {
             (Body::Producer(producer), LegIndex::Topic(leg)) => {
                 Command::Producer(producer.create_command(leg as usize, id, request))
@@ -125,11 +126,11 @@ impl Gateway {
         }
     }
 
-    pub(super) fn leg_created(&mut self, io: &mut Links, leg: LegRef, answer: Answer) {
+    pub(super) fn leg_created(&mut self, io: &mut Links, leg: LegRef, attempt: u32, answer: Answer) {
         let now = io.clock().now;
         let Some(session) = self.sessions.get_mut(leg.session) else { return };
         let Some(found) = session.leg_mut(leg.leg) else { return };
-        if !found.attachment.is_creating() {
+        if !found.attachment.is_creating() || found.attempt != attempt {
             return; // closed by the broker in the meantime
         }
         if let Answer::Failed(failure) = answer {
@@ -177,9 +178,16 @@ impl Gateway {
         self.leg_failed(io, leg, failure);
     }
 
-    /// The broker closed the producer or consumer.
+    /// The broker closed the producer or consumer. One that is not answered yet is closed by us too: what the broker closed
+    /// may have been an earlier one, and this one come to life.
     pub(super) fn leg_closed(&mut self, io: &mut Links, leg: LegRef, assigned: Option<&str>) {
         let now = io.clock().now;
+        let Some(found) = self.sessions.get_mut(leg.session).and_then(|s| s.leg_mut(leg.leg)) else { return };
+        match (found.attachment.is_attached(), found.attachment.is_creating()) {
+            (true, _) => {}
+            (_, true) => self.close_at_broker(io, leg),
+            _ => return, // on its way to a broker already
+        }
         self.leg_detached(leg);
         self.leg_step(io, leg, |attachment| attachment.on_closed_by_broker(now, assigned));
     }

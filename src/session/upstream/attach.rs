@@ -114,8 +114,16 @@ impl Attachment {
         }
     }
 
-    /// Begins, with a lookup at the service URL.
+    /// Begins, with a lookup at the service URL. Nothing when it has begun already: a second lookup beside the first would
+    /// make the broker's answer to the first stale, and leave behind what it made.
     pub fn start(&mut self) -> Step {
+        match self.state {
+            State::Idle => self.look_up(),
+            _ => Step::Nothing,
+        }
+    }
+
+    fn look_up(&mut self) -> Step {
         self.redirects = 0;
         self.state = State::LookingUp;
         Step::Lookup { to: None, authoritative: false }
@@ -195,7 +203,7 @@ impl Attachment {
     /// The back-off is over.
     pub fn on_timer(&mut self, now: Instant) -> Step {
         match self.state {
-            State::Waiting { until } if now >= until => self.start(),
+            State::Waiting { until } if now >= until => self.look_up(),
             _ => Step::Nothing,
         }
     }
