@@ -99,6 +99,9 @@ impl Link {
     }
 
     fn say(&mut self, command: &Command) {
+        if crate::loud() {
+            eprintln!("link {:?} of broker {} > {command:?}", self.conn, self.broker);
+        }
         let mut out = Vec::new();
         frame::put(&mut out, command);
         self.outgoing.extend(out);
@@ -144,10 +147,18 @@ impl Brokers {
 
     fn on_command(&mut self, at: usize, command: Command, rest: &[u8], prng: &mut Prng) {
         let link = &mut self.links[at];
+        if crate::loud() {
+            eprintln!("link {:?} of broker {} < {command:?}", link.conn, link.broker);
+        }
         assert_ne!(link.greeted, matches!(command, Command::Connect(_)), "CONNECT comes first, and once");
         match command {
-            Command::Connect(_) => {
+            Command::Connect(connect) => {
                 link.greeted = true;
+                if let Some(behind) = connect.proxy_to_broker_url {
+                    // It relays to that broker from here on.
+                    let number = behind.trim_start_matches("broker-").trim_end_matches(":6650");
+                    link.broker = number.parse().expect("a broker's name");
+                }
                 link.say(&Command::Connected(p::CommandConnected {
                     server_version: "model".into(),
                     protocol_version: Some(19),

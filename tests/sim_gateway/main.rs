@@ -1,6 +1,7 @@
 //! One core's gateway in a world that does its worst: brokers refuse, move topics, hold answers back, fall silent and
 //! break; clients come, go and say anything at any moment; bytes are cut anywhere; time jumps. One generator of numbers
-//! draws every choice, so that a seed replays a run: `SIM_SEED=n` one seed, `SIM_SEEDS=n` that many from 0.
+//! draws every choice, so that a seed replays a run: `SIM_SEED=n` one seed, `SIM_SEEDS=n` that many from 0. `SIM_LOUD=1`
+//! prints what brokers hear and say.
 
 mod broker;
 mod client;
@@ -116,6 +117,12 @@ impl Drop for Seed {
 
 fn variable(name: &str) -> Option<u64> {
     std::env::var(name).ok().map(|text| text.parse().expect("a number"))
+}
+
+/// Print every command?
+fn loud() -> bool {
+    static LOUD: std::sync::OnceLock<bool> = std::sync::OnceLock::new();
+    *LOUD.get_or_init(|| variable("SIM_LOUD").is_some())
 }
 
 #[test]

@@ -85,6 +85,10 @@ impl Gateway {
 
     pub(super) fn leg_looked_up(&mut self, io: &mut Links, leg: LegRef, answer: Answer) {
         let now = io.clock().now;
+        let found = self.sessions.get_mut(leg.session).and_then(|session| session.leg_mut(leg.leg));
+        if !found.is_some_and(|found| found.attachment.is_looking_up()) {
+            return; // a later lookup was quicker: how this one failed is no matter
+        }
         self.leg_step(io, leg, |attachment| match answer {
             Answer::Lookup(response) => attachment.on_lookup(now, &response),
             Answer::Failed(failure) => attachment.on_failure(now, failure),
@@ -137,6 +141,7 @@ impl Gateway {
             if failure.cause == Cause::Timeout {
                 self.close_at_broker(io, leg); // it may have been made all the same (protocol 7.5)
             }
+            self.leg_detached(leg);
             return self.leg_step(io, leg, |attachment| attachment.on_failure(now, failure));
         }
         let size = found.link.and_then(|link| self.links.get(link)).map_or(0, |b| b.link.message_size_max());

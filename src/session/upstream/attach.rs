@@ -96,6 +96,11 @@ impl Attachment {
         self.state == State::Attached
     }
 
+    /// True while the answer to a LOOKUP is awaited.
+    pub fn is_looking_up(&self) -> bool {
+        self.state == State::LookingUp
+    }
+
     /// True while an answer to PRODUCER or SUBSCRIBE is awaited.
     pub fn is_creating(&self) -> bool {
         self.state == State::Creating
@@ -256,6 +261,17 @@ mod tests {
         assert_eq!(attachment.on_link_ready(), Step::Create);
         attachment.on_created();
         assert!(attachment.is_attached() && !attachment.is_opening());
+    }
+
+    #[test]
+    fn what_has_begun_does_not_begin_again() {
+        let mut attachment = Attachment::new(Role::Producer, 1);
+        assert!(matches!(attachment.start(), Step::Lookup { .. }));
+        assert!(attachment.is_looking_up());
+        assert_eq!(attachment.start(), Step::Nothing);
+        let mut attached = attached(Role::Producer);
+        assert_eq!(attached.start(), Step::Nothing);
+        assert!(attached.is_attached());
     }
 
     #[test]
