@@ -43,12 +43,11 @@ pub(crate) fn ledger(topic: &str) -> u64 {
     topic.bytes().fold(7, |ledger, byte| (ledger * 31 + u64::from(byte)) % 1_000_003)
 }
 
-/// The entry a non-durable subscription begins at: after the id, with a batch's own entry first.
+/// The entry a non-durable subscription begins at: the one its id names (protocol 9.2).
 pub(crate) fn start(id: Option<&MessageIdData>) -> u64 {
     match id {
         Some(id) if id.ledger_id == u64::MAX => 0,
-        Some(id) if id.batch_index.unwrap_or(-1) >= 0 => id.entry_id,
-        Some(id) => id.entry_id.wrapping_add(1),
+        Some(id) => id.entry_id,
         None => panic!("a reader says where it begins"),
     }
 }
