@@ -51,6 +51,8 @@ pub(crate) struct Client {
     pub(crate) got: Vec<String>,
     nacked: BTreeSet<String>,
     pull: bool,
+    /// Bytes that each fourth message is long.
+    pub(crate) padding: usize,
     pub(crate) goodbye: Option<(u16, String)>,
 }
 
@@ -136,6 +138,7 @@ impl Client {
             got: Vec::new(),
             nacked: BTreeSet::new(),
             pull,
+            padding: 600,
             goodbye: None,
         }
     }
@@ -147,7 +150,8 @@ impl Client {
 
     /// Payload of its n-th message.
     pub(crate) fn payload(&self, number: u64) -> String {
-        format!("c{}-{number}", self.number)
+        let padding = if number % 4 == 3 { self.padding } else { 0 };
+        format!("c{}-{number}-{:padding$}", self.number, "")
     }
 
     /// Writes one more message.

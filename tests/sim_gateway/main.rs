@@ -18,7 +18,7 @@ const EVENTS: usize = 400;
 const SEEDS: u64 = 150;
 
 /// Runs one seed; the hash of all that was said.
-fn run(seed: u64) -> u64 {
+fn run(seed: u64) -> (u64, Seen) {
     let mut world = World::new(seed);
     for _ in 0..EVENTS {
         world.event();
@@ -28,7 +28,53 @@ fn run(seed: u64) -> u64 {
     check_order(&world);
     world.close_all();
     check_nothing_left(&mut world);
-    world.trace
+    let seen = Seen::of(&mut world);
+    (world.trace, seen)
+}
+
+/// What happened at all: a simulation in which nothing goes wrong proves nothing.
+#[derive(Clone, Copy, Debug, Default, PartialEq)]
+struct Seen {
+    oks: usize,
+    send_errors: usize,
+    deliveries: usize,
+    refused: u64,
+    links_lost: u64,
+    pauses: u64,
+    violations: u64,
+    idle: usize,
+    stops: usize,
+}
+
+impl Seen {
+    fn of(world: &mut World) -> Seen {
+        let counters = world.report().gateway;
+        let answers = || world.clients.iter().flat_map(|client| client.answers.values());
+        let goodbyes = world.clients.iter().filter_map(|client| client.goodbye.as_ref());
+        Seen {
+            oks: answers().filter(|ok| **ok).count(),
+            send_errors: answers().filter(|ok| !**ok).count(),
+            deliveries: world.clients.iter().map(|client| client.got.len()).sum(),
+            refused: counters.refused.iter().sum(),
+            links_lost: counters.links_lost,
+            pauses: counters.producer_pauses,
+            violations: counters.violations,
+            idle: goodbyes.filter(|(_, reason)| reason.starts_with("Idle")).count(),
+            stops: usize::from(world.stopping),
+        }
+    }
+
+    fn add(&mut self, more: Seen) {
+        self.oks += more.oks;
+        self.send_errors += more.send_errors;
+        self.deliveries += more.deliveries;
+        self.refused += more.refused;
+        self.links_lost += more.links_lost;
+        self.pauses += more.pauses;
+        self.violations += more.violations;
+        self.idle += more.idle;
+        self.stops += more.stops;
+    }
 }
 
 /// What is owed to clients that are still there.
@@ -77,10 +123,11 @@ fn check_order(world: &World) {
             let mut last: BTreeMap<&str, u64> = BTreeMap::new();
             let mut seen: BTreeSet<&str> = BTreeSet::new();
             for payload in world.brokers.store.payloads(&part).filter(|payload| seen.insert(payload)) {
-                let (client, message) = payload.split_once('-').expect("a payload of the model");
+                let mut parts = payload.split('-');
+                let (client, message) = parts.next().zip(parts.next()).expect("a payload of the model");
                 let message = message.parse().expect("a number");
                 let before = last.insert(client, message);
-                assert!(before.is_none_or(|before| before < message), "{part}: {payload} after {before:?}");
+                assert!(before.is_none_or(|before| before < message), "{part}: {client}-{message} after {before:?}");
             }
         }
     }
@@ -128,9 +175,17 @@ fn loud() -> bool {
 #[test]
 fn nothing_is_lost_whatever_happens() {
     let one = variable("SIM_SEED").map(|seed| seed..seed + 1);
-    for seed in one.unwrap_or(0..variable("SIM_SEEDS").unwrap_or(SEEDS)) {
+    let mut seen = Seen::default();
+    for seed in one.clone().unwrap_or(0..variable("SIM_SEEDS").unwrap_or(SEEDS)) {
         let _seed = Seed(seed);
-        run(seed);
+        seen.add(run(seed).1);
+    }
+    println!("{seen:?}");
+    if one.is_none() {
+        assert!(seen.oks > 1000 && seen.deliveries > 1000, "{seen:?}");
+        let rare = [seen.refused, seen.links_lost, seen.pauses, seen.violations];
+        assert!(rare.iter().all(|count| *count > 0), "{seen:?}");
+        assert!(seen.send_errors > 0 && seen.stops > 0, "{seen:?}");
     }
 }
 

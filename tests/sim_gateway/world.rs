@@ -29,7 +29,7 @@ fn address(broker: usize) -> SocketAddr {
 fn config() -> GatewayConfig {
     GatewayConfig {
         service: ServiceUrl::Binary((0..BROKERS).map(|n| (format!("broker-{n}"), 6650)).collect()),
-        text_max: 4096,
+        text_max: 48 * 1024,
         http_head_max: limit::HTTP_HEAD_MAX,
         session_idle: limit::SESSION_IDLE_MAX,
         ping_interval: Some(Duration::from_secs(30)),
@@ -50,6 +50,8 @@ pub(crate) struct World {
     questions: Vec<Question>,
     up: [bool; BROKERS],
     pub(crate) stopping: bool,
+    /// Some messages are large enough to fill outboxes.
+    heavy: bool,
     /// Nothing is slow or cut any more.
     calm: bool,
     /// A hash of everything that was said.
@@ -77,6 +79,7 @@ impl World {
             questions: Vec::new(),
             up: [true; BROKERS],
             stopping: false,
+            heavy: seed % 16 == 5,
             calm: false,
             trace: 0xcbf2_9ce4_8422_2325,
         }
@@ -168,6 +171,9 @@ impl World {
         let topic = topic(prng.below(TOPICS));
         let subscription = format!("s{}", prng.below(2));
         let mut client = Client::new(key, number, role, &topic, &subscription, prng);
+        if self.heavy {
+            client.padding = 20_000;
+        }
         if role == Role::Producer && prng.below(3) == 0 {
             client.produce(prng); // before its 101
         }
