@@ -359,6 +359,7 @@ impl Gateway {
     pub(super) fn answered(&mut self, io: &mut Links, waiter: Waiter, answer: Answer) {
         match waiter {
             Waiter::Partitions(session, topic) => self.partitions_answered(io, session, topic, answer),
+            Waiter::Growth(session, leg) => self.partitions_grew(io, session, leg, answer),
             Waiter::Topics(session) => self.topics_answered(io, session, answer),
             Waiter::Lookup(leg) => self.leg_looked_up(io, leg, answer),
             Waiter::Create(leg, attempt) => self.leg_created(io, leg, attempt, answer),

@@ -23,6 +23,14 @@ impl Session {
         }
     }
 
+    /// What a leg is at its broker.
+    fn carries(&self, index: LegIndex) -> Role {
+        match (&self.body, index) {
+            (Body::Producer(_), _) | (_, LegIndex::DeadLetters) => Role::Producer,
+            _ => Role::Consumer,
+        }
+    }
+
     fn topic(&mut self, index: LegIndex) -> Option<TopicName> {
         match (&mut self.body, index) {
             (Body::Producer(producer), LegIndex::Topic(leg)) => Some(producer.topic(leg as usize).clone()),
@@ -144,6 +152,16 @@ impl Gateway {
             self.leg_detached(leg);
             return self.leg_step(io, leg, |attachment| attachment.on_failure(now, failure));
         }
+        let fits = match answer {
+            Answer::Producer(_) => session.carries(leg.leg) == Role::Producer,
+            Answer::Success => session.carries(leg.leg) == Role::Consumer,
+            _ => false,
+        };
+        if !fits {
+            self.close_at_broker(io, leg);
+            return self.leg_failed(io, leg, failed("broker", "answered a creation with something else"));
+        }
+        let Some(found) = session.leg_mut(leg.leg) else { return };
         let size = found.link.and_then(|link| self.links.get(link)).map_or(0, |b| b.link.message_size_max());
         found.attachment.on_created();
         if let LegIndex::Topic(_) = leg.leg {
@@ -243,7 +261,7 @@ impl Gateway {
     pub(super) fn close_at_broker(&mut self, io: &mut Links, leg: LegRef) {
         let now = io.clock().now;
         let Some(session) = self.sessions.get_mut(leg.session) else { return };
-        let producer = matches!(session.body, Body::Producer(_)) || leg.leg == LegIndex::DeadLetters;
+        let producer = session.carries(leg.leg) == Role::Producer;
         let Some(found) = session.leg_mut(leg.leg) else { return };
         if !found.attachment.is_attached() && !found.attachment.is_creating() {
             return;

@@ -155,6 +155,8 @@ struct Session {
 enum Waiter {
     /// An opening session: the partitions of its n-th topic.
     Partitions(Key, u32),
+    /// An open session: how many partitions the base of its n-th topic has by now.
+    Growth(Key, u32),
     /// A session: the topics of its namespace.
     Topics(Key),
     /// A leg: where its broker is.
