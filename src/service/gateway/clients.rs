@@ -343,14 +343,11 @@ impl Gateway {
         self.answer(io, key, status, "text/plain;charset=utf-8", message, false, false);
         let now = io.clock().now;
         let Some(client) = self.client_mut(key) else { return };
-        let phase = Phase::Head { buffer: Vec::new(), since: None, body_left: 0 };
-        if let Phase::Opening(upgrading) = std::mem::replace(&mut client.phase, phase) {
-            if let (Phase::Head { buffer, since, .. }, false) =
-                (&mut client.phase, upgrading.early.is_empty())
-            {
-                *buffer = upgrading.early;
-                *since = Some(now);
-            }
+        // While its head is being served the phase is `Head` still, and knows how much of a body is to be skipped.
+        if let Phase::Opening(upgrading) = &mut client.phase {
+            let buffer = std::mem::take(&mut upgrading.early);
+            let since = (!buffer.is_empty()).then_some(now);
+            client.phase = Phase::Head { buffer, since, body_left: 0 };
             io.resume(key);
             self.client_head(io, key);
         }

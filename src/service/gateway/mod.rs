@@ -72,6 +72,8 @@ struct Leg {
     id: u64,
     /// The link in use or waited for.
     link: Option<Key>,
+    /// Counts its PRODUCER or SUBSCRIBE commands: the answer to an earlier one is not that to the last.
+    attempt: u32,
 }
 
 /// Names a leg: of the session's topics, or the one that carries its dead letters.
@@ -153,12 +155,14 @@ struct Session {
 enum Waiter {
     /// An opening session: the partitions of its n-th topic.
     Partitions(Key, u32),
+    /// An open session: how many partitions the base of its n-th topic has by now.
+    Growth(Key, u32),
     /// A session: the topics of its namespace.
     Topics(Key),
     /// A leg: where its broker is.
     Lookup(LegRef),
-    /// A leg: its PRODUCER or SUBSCRIBE.
-    Create(LegRef),
+    /// A leg: its n-th PRODUCER or SUBSCRIBE.
+    Create(LegRef, u32),
     /// A session: its unsubscription.
     Unsubscribe(Key),
     /// Nobody: the session is gone.

@@ -130,10 +130,7 @@ impl Gateway {
 
     pub(super) fn partitions_answered(&mut self, io: &mut Links, key: Key, topic: u32, answer: Answer) {
         let Some(session) = self.sessions.get_mut(key) else { return };
-        let opening = match &mut session.body {
-            Body::Opening(opening) => opening,
-            _ => return self.partitions_grew(io, key, topic, answer),
-        };
+        let Body::Opening(opening) = &mut session.body else { return }; // asked twice, answered twice
         match answer {
             Answer::Partitions(count) if count <= limit::PARTITIONS_MAX => {
                 if let Some(known) = opening.topics.get_mut(topic as usize) {
@@ -335,12 +332,12 @@ impl Gateway {
             }
         }
         for (leg, topic) in bases {
-            self.ask(io, Ask::Partitions { topic, waiter: Waiter::Partitions(key, leg) });
+            self.ask(io, Ask::Partitions { topic, waiter: Waiter::Growth(key, leg) });
         }
     }
 
     /// An open session asked how many partitions its topic (the base of leg `leg`) has by now.
-    fn partitions_grew(&mut self, io: &mut Links, key: Key, leg: u32, answer: Answer) {
+    pub(super) fn partitions_grew(&mut self, io: &mut Links, key: Key, leg: u32, answer: Answer) {
         let Some(Body::Consumer(consumer)) = self.sessions.get_mut(key).map(|s| &s.body) else { return };
         let Answer::Partitions(count) = answer else { return };
         if (leg as usize) < consumer.legs() && count <= limit::PARTITIONS_MAX {

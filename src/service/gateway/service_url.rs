@@ -86,6 +86,8 @@ struct Search {
     conn: Option<ConnKey>,
     redirects: u32,
     state: Discovery,
+    /// It has failed then: a server may take the request and stay silent.
+    until: Instant,
 }
 
 impl Service {
@@ -178,9 +180,15 @@ impl Gateway {
         }
         let target = Target { broker: self.service.host().clone(), through: None };
         let link = self.link_to(io, target);
-        self.service.link = Some(link);
-        if self.links.get(link).is_some_and(|l| l.link.is_ready()) {
-            self.service_link_ready(io);
+        match self.links.get(link).map(|broker| broker.link.is_ready()) {
+            Some(ready) => {
+                self.service.link = Some(link);
+                if ready {
+                    self.service_link_ready(io);
+                }
+            }
+            // It failed at once: no slot for its connection.
+            None => self.service_link_failed(io, &failed("broker", "no connection can be made")),
         }
     }
 
@@ -211,7 +219,16 @@ impl Gateway {
     }
 
     pub(super) fn service_timer(&mut self, io: &mut Links) {
-        if self.service.retry_at.is_some_and(|at| io.clock().now >= at) {
+        let now = io.clock().now;
+        if let Some(search) = self.service.discovery.as_ref().filter(|search| now >= search.until) {
+            let failure = Failure::timeout(&format!("an HTTP lookup at {}", search.host));
+            if let Some(conn) = search.conn {
+                self.conns.remove(conn);
+                io.abort(conn);
+            }
+            self.service_link_failed(io, &failure);
+        }
+        if self.service.retry_at.is_some_and(|at| now >= at) {
             self.service.retry_at = None;
             self.service_connect(io);
         }
@@ -222,7 +239,9 @@ impl Gateway {
     fn search(&mut self, io: &mut Links, host: HostPort, topic: TopicName, redirects: u32) {
         let state = Discovery::new(host.to_string());
         io.resolve(Token::Service.pack(), &host.host, host.port);
-        self.service.discovery = Some(Search { host, topic, conn: None, redirects, state });
+        let until = io.clock().now + limit::OPERATION_TIME_MAX;
+        io.arm(until, Token::Service.pack());
+        self.service.discovery = Some(Search { host, topic, conn: None, redirects, state, until });
     }
 
     pub(super) fn discovery_resolved(&mut self, io: &mut Links, result: Result<Vec<SocketAddr>, String>) {
