@@ -49,3 +49,30 @@ fn a_client_that_asks_for_pages_and_takes_none_is_not_read_until_it_does() {
         assert_eq!(answers, sent / REQUEST.len());
     });
 }
+
+#[test]
+fn an_unknown_page_with_a_long_name_of_any_letters_is_not_found() {
+    on_each(|_, served| {
+        for start in ["", "a", "ab", "abc"] {
+            let path = format!("/{start}{}", "\u{e9}\u{20ac}\u{1f600}".repeat(50));
+            assert!(served.get(&path).starts_with("HTTP/1.1 404 "), "{path}");
+        }
+        assert!(served.get("/livez").starts_with("HTTP/1.1 200 "));
+    });
+}
+
+#[test]
+fn an_unsubscription_without_a_broker_is_refused() {
+    on_each(|broker, served| {
+        let mut consumer = served.consumer("");
+        broker.state().mute_creation = true; // it comes back to a broker that does not answer
+        broker.drop_links();
+        broker.wait_until("it is asked for again", |state| {
+            state.commands.iter().filter(|name| *name == "Subscribe").count() == 2
+        });
+        consumer.send(r#"{"type":"unsubscribe"}"#);
+        let (code, reason) = consumer.closed();
+        assert_eq!((u16::from(code), reason.as_str()), (4003, "Failed to de-serialize from JSON"));
+        assert!(!broker.state().commands.iter().any(|name| name == "Unsubscribe"));
+    });
+}
