@@ -418,8 +418,9 @@ impl Gateway {
     /// The connection of a link ended, or could not be made.
     pub(super) fn link_lost(&mut self, io: &mut Links, key: Key, reason: &str) {
         let name = self.link_name(key);
-        if self.stopping.is_none() {
-            log::warn!("broker {name}: {reason}");
+        match self.stopping {
+            None => log::warn!("broker {name}: {reason}"),
+            Some(_) => log::debug!("broker {name}: {reason}"), // closed by ourselves, or of no matter any more
         }
         self.link_gone(io, key, &failed(&name, reason));
     }

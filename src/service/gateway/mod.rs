@@ -369,11 +369,10 @@ impl Handler for Gateway {
 
     fn on_drained(&mut self, io: &mut Links, key: ConnKey) {
         match self.conns.get_mut(key) {
-            Some(Conn::Client(client)) => {
-                if let Some(session) = client.session() {
-                    self.client_drained(io, session);
-                }
-            }
+            Some(Conn::Client(client)) => match client.session() {
+                Some(session) => self.client_drained(io, session),
+                None => self.client_head_drained(io, key),
+            },
             Some(Conn::Link(link)) => {
                 let link = *link;
                 self.link_drained(link);

@@ -84,9 +84,11 @@ struct Search {
     host: HostPort,
     topic: TopicName,
     conn: Option<ConnKey>,
+    /// Addresses of the host not tried yet, the next one last.
+    addresses: Vec<SocketAddr>,
     redirects: u32,
     state: Discovery,
-    /// It has failed then: a server may take the request and stay silent.
+    /// A host that says nothing until then has failed.
     until: Instant,
 }
 
@@ -220,17 +222,17 @@ impl Gateway {
 
     pub(super) fn service_timer(&mut self, io: &mut Links) {
         let now = io.clock().now;
-        if let Some(search) = self.service.discovery.as_ref().filter(|search| now >= search.until) {
-            let failure = Failure::timeout(&format!("an HTTP lookup at {}", search.host));
+        if self.service.retry_at.is_some_and(|at| now >= at) {
+            self.service.retry_at = None;
+            self.service_connect(io);
+        }
+        if let Some(search) = self.service.discovery.take_if(|search| now >= search.until) {
             if let Some(conn) = search.conn {
                 self.conns.remove(conn);
                 io.abort(conn);
             }
-            self.service_link_failed(io, &failure);
-        }
-        if self.service.retry_at.is_some_and(|at| now >= at) {
-            self.service.retry_at = None;
-            self.service_connect(io);
+            let what = format!("an HTTP lookup at {}", search.host);
+            self.service_link_failed(io, &Failure::timeout(&what));
         }
     }
 
@@ -239,9 +241,10 @@ impl Gateway {
     fn search(&mut self, io: &mut Links, host: HostPort, topic: TopicName, redirects: u32) {
         let state = Discovery::new(host.to_string());
         io.resolve(Token::Service.pack(), &host.host, host.port);
-        let until = io.clock().now + limit::OPERATION_TIME_MAX;
+        let until = io.clock().now + limit::CONNECT_TIME_MAX;
         io.arm(until, Token::Service.pack());
-        self.service.discovery = Some(Search { host, topic, conn: None, redirects, state, until });
+        let (conn, addresses) = (None, Vec::new());
+        self.service.discovery = Some(Search { host, topic, conn, addresses, redirects, state, until });
     }
 
     pub(super) fn discovery_resolved(&mut self, io: &mut Links, result: Result<Vec<SocketAddr>, String>) {
@@ -249,16 +252,27 @@ impl Gateway {
             return;
         };
         let name = search.host.to_string();
-        let outcome = result.and_then(|found| {
-            let address = found.first().copied().ok_or_else(|| "no address".to_owned())?;
-            io.connect(address, limit::CONNECT_TIME_MAX).map_err(|full| full.to_string())
-        });
-        match outcome {
-            Ok(conn) => {
+        match result {
+            Ok(mut addresses) => {
+                addresses.reverse(); // tried from the end
+                search.addresses = addresses;
+                self.discovery_connect(io, "no address");
+            }
+            Err(reason) => self.service_link_failed(io, &Failure::connection(&name, &reason)),
+        }
+    }
+
+    /// Tries the next address of the host; none left: it failed for `reason`.
+    fn discovery_connect(&mut self, io: &mut Links, reason: &str) {
+        let Some(search) = self.service.discovery.as_mut() else { return };
+        let name = search.host.to_string();
+        match search.addresses.pop().map(|address| io.connect(address, limit::CONNECT_TIME_MAX)) {
+            Some(Ok(conn)) => {
                 search.conn = Some(conn);
                 self.conns.insert(conn, Conn::Discovery);
             }
-            Err(reason) => self.service_link_failed(io, &Failure::connection(&name, &reason)),
+            Some(Err(full)) => self.service_link_failed(io, &Failure::connection(&name, &full.to_string())),
+            None => self.service_link_failed(io, &Failure::connection(&name, reason)),
         }
     }
 
@@ -271,9 +285,7 @@ impl Gateway {
             (Ok(()), Some(out)) => search.state.request(&search.topic, token.as_deref(), out),
             (result, _) => {
                 self.conns.remove(key);
-                let name = search.host.to_string();
-                let reason = errno_text(result.err().unwrap_or(0));
-                self.service_link_failed(io, &Failure::connection(&name, &reason));
+                self.discovery_connect(io, &errno_text(result.err().unwrap_or(0)));
             }
         }
     }

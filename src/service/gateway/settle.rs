@@ -110,7 +110,8 @@ impl Gateway {
             match consumer.poll_output() {
                 None => return,
                 Some(Output::ToBroker { leg, mut command }) => {
-                    let Some(found) = session.legs.get(leg) else { continue };
+                    let attached = session.legs.get(leg).filter(|leg| leg.attachment.is_attached());
+                    let Some(found) = attached else { continue };
                     set_consumer_id(&mut command, found.id);
                     let broker = found.link.and_then(|link| self.links.get(link));
                     if let Some(out) = broker.and_then(|b| b.conn).and_then(|conn| io.outbox(conn)) {
@@ -267,9 +268,11 @@ impl Gateway {
     fn unsubscribe(&mut self, io: &mut Links, key: Key) {
         let now = io.clock().now;
         let Some(session) = self.sessions.get_mut(key) else { return };
+        // One leg without its broker, and the subscription would stay there: refused, as the original does.
+        let all = session.legs.iter().all(|leg| leg.attachment.is_attached());
         let legs: Vec<(u64, Option<Key>)> = session.legs.iter().map(|leg| (leg.id, leg.link)).collect();
         let mut asked = 0;
-        for (consumer_id, link) in legs {
+        for (consumer_id, link) in legs.into_iter().filter(|_| all) {
             let Some(broker) = link.and_then(|link| self.links.get_mut(link)) else { continue };
             let request_id = broker.link.request(now, Waiter::Unsubscribe(key));
             let command =
