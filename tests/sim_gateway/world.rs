@@ -359,6 +359,7 @@ impl World {
         self.calm = true;
         self.up = [true; BROKERS];
         self.brokers.faults = Faults::default();
+        self.clients.iter_mut().for_each(|client| client.picky = false);
         while let Some(at) = self.brokers.links.iter().position(|link| link.mute) {
             self.break_link(at);
         }
