@@ -180,6 +180,12 @@ impl Client {
         }
     }
 
+    /// Gives its subscription up; from then on nothing is promised to it.
+    pub(crate) fn unsubscribe(&mut self, prng: &mut Prng) {
+        put_frame(&mut self.outgoing, 1, br#"{"type":"unsubscribe"}"#, prng);
+        self.left = true;
+    }
+
     pub(crate) fn permit(&mut self, messages: u32, prng: &mut Prng) {
         if self.pull {
             let text = format!(r#"{{"type":"permit","permitMessages":{messages}}}"#);

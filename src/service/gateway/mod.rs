@@ -163,8 +163,8 @@ enum Waiter {
     Lookup(LegRef),
     /// A leg: its n-th PRODUCER or SUBSCRIBE.
     Create(LegRef, u32),
-    /// A session: its unsubscription.
-    Unsubscribe(Key),
+    /// A leg: its unsubscription.
+    Unsubscribe(LegRef),
     /// Nobody: the session is gone.
     Nobody,
 }

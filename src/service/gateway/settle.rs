@@ -267,11 +267,16 @@ impl Gateway {
     fn unsubscribe(&mut self, io: &mut Links, key: Key) {
         let now = io.clock().now;
         let Some(session) = self.sessions.get_mut(key) else { return };
+        session.discover_at = Instant::FAR;
         let legs: Vec<(u64, Option<Key>)> = session.legs.iter().map(|leg| (leg.id, leg.link)).collect();
         let mut asked = 0;
-        for (consumer_id, link) in legs {
+        for (number, (consumer_id, link)) in legs.into_iter().enumerate() {
             let Some(broker) = link.and_then(|link| self.links.get_mut(link)) else { continue };
-            let request_id = broker.link.request(now, Waiter::Unsubscribe(key));
+            if !broker.link.is_ready() {
+                continue;
+            }
+            let leg = LegRef { session: key, leg: LegIndex::Topic(number as u32) };
+            let request_id = broker.link.request(now, Waiter::Unsubscribe(leg));
             let command =
                 Command::Unsubscribe(p::CommandUnsubscribe { consumer_id, request_id, ..Default::default() });
             if let Some(out) = broker.conn.and_then(|conn| io.outbox(conn)) {
@@ -285,11 +290,18 @@ impl Gateway {
         }
     }
 
-    pub(super) fn unsubscribed(&mut self, io: &mut Links, key: Key, answer: Answer) {
+    pub(super) fn unsubscribed(&mut self, io: &mut Links, leg: LegRef, answer: Answer) {
+        let key = leg.session;
         let Some(session) = self.sessions.get_mut(key) else { return };
-        session.unsubscribing = session.unsubscribing.saturating_sub(1);
         let refused = !matches!(answer, Answer::Success);
-        if session.unsubscribing > 0 && !refused {
+        session.unsubscribing = session.unsubscribing.saturating_sub(1);
+        let left = session.unsubscribing;
+        if let Some(found) = session.leg_mut(leg.leg).filter(|_| !refused) {
+            // The broker has closed the consumer. To attach it again would bring the subscription back.
+            found.attachment.end();
+            found.link = None;
+        }
+        if left > 0 && !refused {
             return;
         }
         let result = self.with_session(io, key, |body, _| match body {
