@@ -4,6 +4,7 @@
 //! prints what brokers hear and say.
 
 mod broker;
+mod cases;
 mod client;
 mod store;
 mod world;

@@ -26,7 +26,7 @@ fn address(broker: usize) -> SocketAddr {
     SocketAddr::from(([10, 0, 0, broker as u8], 6650))
 }
 
-fn config() -> GatewayConfig {
+pub(crate) fn config() -> GatewayConfig {
     GatewayConfig {
         service: ServiceUrl::Binary((0..BROKERS).map(|n| (format!("broker-{n}"), 6650)).collect()),
         text_max: 48 * 1024,
