@@ -164,11 +164,20 @@ impl Gateway {
                 false => io.resume(session.client),
             }
         }
-        if starved && pause {
+        if starved && !std::mem::replace(&mut session.starved, true) {
             self.starved.push(key);
-        } else if !self.starved.is_empty() && self.pending_bytes <= core_max / 2 {
-            for waiting in std::mem::take(&mut self.starved) {
-                self.mark_dirty(waiting);
+        }
+        self.feed_starved(core_max);
+    }
+
+    /// Lets the sessions that waited for the core's budget look again, once half of it is free.
+    fn feed_starved(&mut self, core_max: usize) {
+        if self.pending_bytes <= core_max / 2 {
+            while let Some(key) = self.starved.pop() {
+                if let Some(session) = self.sessions.get_mut(key) {
+                    session.starved = false;
+                }
+                self.mark_dirty(key);
             }
         }
     }
