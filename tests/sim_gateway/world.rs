@@ -136,7 +136,7 @@ impl World {
                 self.stopping = true;
                 self.gateway.on_stop(&mut self.io, Duration::from_secs(3));
             }
-            59 if self.dice(3) => self.with_client(|client, prng| {
+            59..62 => self.with_client(|client, prng| {
                 if client.role == Role::Consumer && client.phase == Phase::Open {
                     client.unsubscribe(prng);
                 }
