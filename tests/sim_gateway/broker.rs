@@ -66,6 +66,8 @@ pub(crate) struct Brokers {
     owners: BTreeMap<String, usize>,
     pub(crate) partitions: BTreeMap<String, u32>,
     pub(crate) faults: Faults,
+    /// Consumers that gave their subscription up: to make them again would bring it back.
+    unsubscribed: BTreeSet<u64>,
     next_name: u64,
 }
 
@@ -125,6 +127,7 @@ impl Brokers {
             owners: BTreeMap::new(),
             partitions: BTreeMap::new(),
             faults,
+            unsubscribed: BTreeSet::new(),
             next_name: 0,
         }
     }
@@ -189,16 +192,8 @@ impl Brokers {
                 }
                 assert!(link.known.contains(&flow.consumer_id), "FLOW of a consumer never made here");
             }
-            Command::Ack(ack) => {
-                assert!(link.known.contains(&ack.consumer_id), "ACK of a consumer never made here");
-                if let Some(consumer) = link.consumers.get_mut(&ack.consumer_id) {
-                    let whole = ack.message_id.iter().filter(|id| id.ack_set.is_empty());
-                    for id in whole {
-                        consumer.outstanding.remove(&id.entry_id);
-                        self.store.acknowledge(&consumer.topic, &consumer.subscription, id.entry_id);
-                    }
-                }
-            }
+            Command::Ack(ack) => self.acknowledge(at, &ack),
+            Command::Unsubscribe(ask) => self.unsubscribe(at, &ask, prng),
             Command::Redeliver(ask) => {
                 if let Some(consumer) = link.consumers.get_mut(&ask.consumer_id) {
                     match ask.message_ids.is_empty() {
@@ -219,6 +214,34 @@ impl Brokers {
             }
             other => panic!("a broker is not sent {other:?}"),
         }
+    }
+
+    fn acknowledge(&mut self, at: usize, ack: &p::CommandAck) {
+        let link = &mut self.links[at];
+        assert!(link.known.contains(&ack.consumer_id), "ACK of a consumer never made here");
+        if let Some(consumer) = link.consumers.get_mut(&ack.consumer_id) {
+            for id in ack.message_id.iter().filter(|id| id.ack_set.is_empty()) {
+                consumer.outstanding.remove(&id.entry_id);
+                self.store.acknowledge(&consumer.topic, &consumer.subscription, id.entry_id);
+            }
+        }
+    }
+
+    fn unsubscribe(&mut self, at: usize, ask: &p::CommandUnsubscribe, prng: &mut Prng) {
+        let refused = self.refusal(prng);
+        let Some(consumer) = self.links[at].consumers.get(&ask.consumer_id) else {
+            return self.answer(at, 0, error(ask.request_id, E::MetadataError), prng);
+        };
+        let (topic, subscription) = (consumer.topic.clone(), consumer.subscription.clone());
+        let same = |c: &&Consumer| c.topic == topic && c.subscription == subscription;
+        let consumers = self.links.iter().flat_map(|link| link.consumers.values());
+        if refused.is_some() || consumers.filter(same).count() > 1 {
+            return self.answer(at, 0, error(ask.request_id, refused.unwrap_or(E::ConsumerBusy)), prng);
+        }
+        self.links[at].consumers.remove(&ask.consumer_id);
+        self.store.unsubscribe(&topic, &subscription);
+        self.unsubscribed.insert(ask.consumer_id);
+        self.links[at].say(&success(ask.request_id));
     }
 
     /// Answers now, later, or never.
@@ -305,6 +328,7 @@ impl Brokers {
     }
 
     fn subscribe(&mut self, at: usize, ask: &p::CommandSubscribe, prng: &mut Prng) {
+        assert!(!self.unsubscribed.contains(&ask.consumer_id), "{} is subscribed again", ask.subscription);
         let wrong = self.owner(&ask.topic, prng) != self.links[at].broker;
         let exclusive = ask.sub_type == p::SubscriptionType::Exclusive as i32;
         let used = |c: &Consumer| c.topic == ask.topic && c.subscription == ask.subscription;

@@ -50,6 +50,8 @@ pub(crate) struct Client {
     last_ok: BTreeMap<String, u64>,
     pub(crate) got: Vec<String>,
     nacked: BTreeSet<String>,
+    /// It gives messages back now and then.
+    pub(crate) picky: bool,
     pull: bool,
     /// Bytes that each fourth message is long.
     pub(crate) padding: usize,
@@ -72,7 +74,8 @@ pub(crate) fn put_frame(out: &mut VecDeque<u8>, opcode: u8, payload: &[u8], prng
 }
 
 fn path(role: Role, topic: &str, subscription: &str, pull: bool, prng: &mut Prng) -> String {
-    let pick = |choices: &[&str], prng: &mut Prng| choices[prng.below(choices.len() as u64) as usize].to_owned();
+    let pick =
+        |choices: &[&str], prng: &mut Prng| choices[prng.below(choices.len() as u64) as usize].to_owned();
     let short = topic.trim_start_matches("persistent://");
     match role {
         Role::Producer => {
@@ -137,6 +140,7 @@ impl Client {
             last_ok: BTreeMap::new(),
             got: Vec::new(),
             nacked: BTreeSet::new(),
+            picky: role == Role::Consumer,
             pull,
             padding: 600,
             goodbye: None,
@@ -174,6 +178,12 @@ impl Client {
             2 => self.outgoing.extend(b"GET /metrics HTTP/1.1\r\nHost: h\r\nContent-Length: 3\r\n\r\nabc"),
             _ => put_frame(&mut self.outgoing, 1, TEXTS[prng.below(6) as usize].as_bytes(), prng),
         }
+    }
+
+    /// Gives its subscription up; from then on nothing is promised to it.
+    pub(crate) fn unsubscribe(&mut self, prng: &mut Prng) {
+        put_frame(&mut self.outgoing, 1, br#"{"type":"unsubscribe"}"#, prng);
+        self.left = true;
     }
 
     pub(crate) fn permit(&mut self, messages: u32, prng: &mut Prng) {
@@ -272,10 +282,11 @@ impl Client {
 
     fn on_delivery(&mut self, text: &Value, prng: &mut Prng) {
         let mut payload = Vec::new();
-        base64::decode(text["payload"].as_str().expect("a payload").as_bytes(), &mut payload).expect("base64");
+        base64::decode(text["payload"].as_str().expect("a payload").as_bytes(), &mut payload)
+            .expect("base64");
         self.got.push(String::from_utf8(payload).expect("the model's payloads are text"));
         let id = text["messageId"].as_str().expect("an id").to_owned();
-        let nack = self.role == Role::Consumer && prng.below(8) == 0 && self.nacked.insert(id.clone());
+        let nack = self.picky && prng.below(8) == 0 && self.nacked.insert(id.clone());
         let answer = match nack {
             true => format!(r#"{{"type":"negativeAcknowledge","messageId":"{id}"}}"#),
             false => format!(r#"{{"messageId":"{id}"}}"#),

@@ -4,6 +4,7 @@
 //! prints what brokers hear and say.
 
 mod broker;
+mod cases;
 mod client;
 mod store;
 mod world;
@@ -103,8 +104,7 @@ fn check_promises(world: &World) {
             }
         }
         if client.role == Role::Consumer {
-            let same =
-                |c: &&client::Client| c.topic == client.topic && c.subscription == client.subscription;
+            let same = |c: &&client::Client| c.topic == client.topic && c.subscription == client.subscription;
             let got: BTreeSet<&String> = world.clients.iter().filter(same).flat_map(|c| &c.got).collect();
             for part in &parts {
                 let open = store.open_entry(part, &client.subscription, |_| false);
@@ -127,7 +127,10 @@ fn check_order(world: &World) {
                 let (client, message) = parts.next().zip(parts.next()).expect("a payload of the model");
                 let message = message.parse().expect("a number");
                 let before = last.insert(client, message);
-                assert!(before.is_none_or(|before| before < message), "{part}: {client}-{message} after {before:?}");
+                assert!(
+                    before.is_none_or(|before| before < message),
+                    "{part}: {client}-{message} after {before:?}"
+                );
             }
         }
     }

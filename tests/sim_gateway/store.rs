@@ -83,6 +83,10 @@ impl Store {
         self.subscriptions.entry(name).or_insert(Subscription { begins, ..Default::default() });
     }
 
+    pub(crate) fn unsubscribe(&mut self, topic: &str, subscription: &str) {
+        self.subscriptions.remove(&(topic.to_owned(), subscription.to_owned()));
+    }
+
     pub(crate) fn acknowledge(&mut self, topic: &str, subscription: &str, entry: u64) {
         let name = (topic.to_owned(), subscription.to_owned());
         if let Some(subscription) = self.subscriptions.get_mut(&name) {

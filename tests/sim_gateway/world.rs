@@ -26,7 +26,7 @@ fn address(broker: usize) -> SocketAddr {
     SocketAddr::from(([10, 0, 0, broker as u8], 6650))
 }
 
-fn config() -> GatewayConfig {
+pub(crate) fn config() -> GatewayConfig {
     GatewayConfig {
         service: ServiceUrl::Binary((0..BROKERS).map(|n| (format!("broker-{n}"), 6650)).collect()),
         text_max: 48 * 1024,
@@ -136,6 +136,11 @@ impl World {
                 self.stopping = true;
                 self.gateway.on_stop(&mut self.io, Duration::from_secs(3));
             }
+            59..62 => self.with_client(|client, prng| {
+                if client.role == Role::Consumer && client.phase == Phase::Open {
+                    client.unsubscribe(prng);
+                }
+            }),
             _ => {}
         }
         let by = self.prng.below(20);
@@ -359,6 +364,7 @@ impl World {
         self.calm = true;
         self.up = [true; BROKERS];
         self.brokers.faults = Faults::default();
+        self.clients.iter_mut().for_each(|client| client.picky = false);
         while let Some(at) = self.brokers.links.iter().position(|link| link.mute) {
             self.break_link(at);
         }

@@ -363,7 +363,7 @@ impl Gateway {
             Waiter::Topics(session) => self.topics_answered(io, session, answer),
             Waiter::Lookup(leg) => self.leg_looked_up(io, leg, answer),
             Waiter::Create(leg, attempt) => self.leg_created(io, leg, attempt, answer),
-            Waiter::Unsubscribe(session) => self.unsubscribed(io, session, answer),
+            Waiter::Unsubscribe(leg) => self.unsubscribed(io, leg, answer),
             Waiter::Nobody => {}
         }
     }

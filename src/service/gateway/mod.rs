@@ -132,6 +132,8 @@ struct Session {
     deflate: bool,
     /// Its client is not read from.
     paused: bool,
+    /// On the list of sessions that wait for the core's budget.
+    starved: bool,
     /// Its client's outbox is full: it delivers nothing.
     blocked: bool,
     /// It waits for unconfirmed messages, then is closed: the process stops.
@@ -163,8 +165,8 @@ enum Waiter {
     Lookup(LegRef),
     /// A leg: its n-th PRODUCER or SUBSCRIBE.
     Create(LegRef, u32),
-    /// A session: its unsubscription.
-    Unsubscribe(Key),
+    /// A leg: its unsubscription.
+    Unsubscribe(LegRef),
     /// Nobody: the session is gone.
     Nobody,
 }

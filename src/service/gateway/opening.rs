@@ -91,6 +91,7 @@ impl Gateway {
             dirty: false,
             deflate: false,
             paused: false,
+            starved: false,
             blocked: false,
             draining: false,
             unsubscribing: 0,

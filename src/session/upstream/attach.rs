@@ -175,6 +175,11 @@ impl Attachment {
         self.backoff = limit::BACKOFF_MIN;
     }
 
+    /// It is not wanted any more, at its broker neither.
+    pub fn end(&mut self) {
+        self.state = State::Ended;
+    }
+
     /// Some step failed, or the link was lost.
     pub fn on_failure(&mut self, now: Instant, failure: Failure) -> Step {
         if matches!(self.state, State::Ended | State::Waiting { .. } | State::Idle) {
