@@ -16,6 +16,7 @@
 //! | `settle` | the end of a turn |
 //! | `pages`, `report` | health, metrics, statistics |
 
+mod alarm;
 mod brokers;
 mod client_time;
 mod clients;
@@ -43,6 +44,7 @@ use crate::shard::{Closed, ConnKey, Handler, Links, Mail, ShardId};
 use crate::wire::pulsar::proto::SubscriptionType;
 use crate::wire::text::JsonReader;
 use crate::wire::ws::deflate::Deflater;
+use alarm::Alarm;
 use brokers::BrokerLink;
 use clients::Client;
 use opening::Opening;
@@ -140,7 +142,7 @@ struct Session {
     pending_counted: usize,
     /// Last frame to the client.
     last_sent: Instant,
-    timer_at: Instant,
+    alarm: Alarm,
     /// Pattern sessions and partitioned topics look for new topics then.
     discover_at: Instant,
     discover_every: Duration,

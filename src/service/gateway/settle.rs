@@ -161,13 +161,14 @@ impl Gateway {
                 true => {
                     self.counters.producer_pauses += u64::from(own || starved);
                     io.pause(session.client);
+                    if starved {
+                        self.starved.push(key);
+                    }
                 }
                 false => io.resume(session.client),
             }
         }
-        if starved && pause {
-            self.starved.push(key);
-        } else if !self.starved.is_empty() && self.pending_bytes <= core_max / 2 {
+        if !self.starved.is_empty() && self.pending_bytes <= core_max / 2 {
             for waiting in std::mem::take(&mut self.starved) {
                 self.mark_dirty(waiting);
             }
@@ -226,7 +227,9 @@ impl Gateway {
     pub(super) fn session_timer(&mut self, io: &mut Links, key: Key) {
         let now = io.clock().now;
         let Some(session) = self.sessions.get_mut(key) else { return };
-        session.timer_at = Instant::FAR;
+        if !session.alarm.fires(now) {
+            return;
+        }
         if !session.open {
             if now >= session.open_until {
                 return self.opening_timed_out(io, key);
