@@ -359,7 +359,10 @@ impl Handler for Gateway {
     fn on_eof(&mut self, io: &mut Links, key: ConnKey) {
         match self.conns.get_mut(key) {
             Some(Conn::Client(_)) => self.client_eof(io, key),
-            Some(Conn::Link(_)) => io.abort(key),
+            Some(Conn::Link(link)) => {
+                let link = *link;
+                self.link_closed_by_broker(io, link);
+            }
             Some(Conn::Discovery) => self.discovery_bytes(io, key, &[], true),
             None => self.counters.stale_events += 1,
         }
@@ -388,6 +391,7 @@ impl Handler for Gateway {
             }
             Some(Conn::Link(link)) => self.link_lost(io, link, &closed_text(why)),
             Some(Conn::Discovery) => self.discovery_closed(io, key, &closed_text(why)),
+            None if why == Closed::Local => {} // aborted after what it was for had ended
             None => self.counters.stale_events += 1,
         }
     }
