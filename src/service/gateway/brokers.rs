@@ -415,6 +415,15 @@ impl Gateway {
         self.link_gone(io, key, &failure);
     }
 
+    /// The broker ended the connection of a link.
+    pub(super) fn link_closed_by_broker(&mut self, io: &mut Links, key: Key) {
+        if let Some(conn) = self.links.get_mut(key).and_then(|broker| broker.conn.take()) {
+            self.conns.remove(conn);
+            io.abort(conn);
+        }
+        self.link_lost(io, key, "closed by the broker");
+    }
+
     /// The connection of a link ended, or could not be made.
     pub(super) fn link_lost(&mut self, io: &mut Links, key: Key, reason: &str) {
         let name = self.link_name(key);

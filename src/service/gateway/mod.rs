@@ -16,6 +16,7 @@
 //! | `settle` | the end of a turn |
 //! | `pages`, `report` | health, metrics, statistics |
 
+mod alarm;
 mod brokers;
 mod client_time;
 mod clients;
@@ -43,6 +44,7 @@ use crate::shard::{Closed, ConnKey, Handler, Links, Mail, ShardId};
 use crate::wire::pulsar::proto::SubscriptionType;
 use crate::wire::text::JsonReader;
 use crate::wire::ws::deflate::Deflater;
+use alarm::Alarm;
 use brokers::BrokerLink;
 use clients::Client;
 use opening::Opening;
@@ -144,7 +146,7 @@ struct Session {
     pending_counted: usize,
     /// Last frame to the client.
     last_sent: Instant,
-    timer_at: Instant,
+    alarm: Alarm,
     /// Pattern sessions and partitioned topics look for new topics then.
     discover_at: Instant,
     discover_every: Duration,
@@ -363,7 +365,10 @@ impl Handler for Gateway {
     fn on_eof(&mut self, io: &mut Links, key: ConnKey) {
         match self.conns.get_mut(key) {
             Some(Conn::Client(_)) => self.client_eof(io, key),
-            Some(Conn::Link(_)) => io.abort(key),
+            Some(Conn::Link(link)) => {
+                let link = *link;
+                self.link_closed_by_broker(io, link);
+            }
             Some(Conn::Discovery) => self.discovery_bytes(io, key, &[], true),
             None => self.counters.stale_events += 1,
         }
@@ -392,6 +397,7 @@ impl Handler for Gateway {
             }
             Some(Conn::Link(link)) => self.link_lost(io, link, &closed_text(why)),
             Some(Conn::Discovery) => self.discovery_closed(io, key, &closed_text(why)),
+            None if why == Closed::Local => {} // aborted after what it was for had ended
             None => self.counters.stale_events += 1,
         }
     }

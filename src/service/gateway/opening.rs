@@ -1,6 +1,7 @@
 //! From a route to an open session: how many partitions its topics have, a leg for each, all attached at their brokers,
 //! then the 101; or the refusal. All of it asynchronous: a slow broker delays this session alone.
 
+use super::alarm::Alarm;
 use super::clients::Upgrading;
 use super::service_url::Ask;
 use super::token::Token;
@@ -97,7 +98,7 @@ impl Gateway {
             unsubscribing: 0,
             pending_counted: 0,
             last_sent: now,
-            timer_at: Instant::FAR,
+            alarm: Alarm::default(),
             discover_at: Instant::FAR,
             discover_every: limit::DISCOVERY_INTERVAL,
             stats_name,
@@ -377,8 +378,7 @@ impl Gateway {
 
     /// Arms a session's timer unless it is armed for that early already.
     pub(super) fn arm_session(io: &mut Links, key: Key, session: &mut Session, at: Instant) {
-        if at < session.timer_at {
-            session.timer_at = at;
+        if session.alarm.wants(at) {
             io.arm(at, Token::Session(key).pack());
         }
     }

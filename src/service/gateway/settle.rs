@@ -235,7 +235,9 @@ impl Gateway {
     pub(super) fn session_timer(&mut self, io: &mut Links, key: Key) {
         let now = io.clock().now;
         let Some(session) = self.sessions.get_mut(key) else { return };
-        session.timer_at = Instant::FAR;
+        if !session.alarm.fires(now) {
+            return;
+        }
         if !session.open {
             if now >= session.open_until {
                 return self.opening_timed_out(io, key);
