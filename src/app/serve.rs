@@ -127,16 +127,25 @@ fn wait(
     events: &Receiver<Event>,
     time_max: Duration,
 ) -> Result<ExitCode, Failure> {
-    if let Ok(Event::Signal(signal)) = events.recv() {
-        log::info!("stopping on {}; once more ends at once", signal_name(signal));
-    }
-    running.stop();
+    let stopper = running.stopper();
     spawn("join", move || {
         // Nobody listens only when the process is on its way out already.
         if sender.send(Event::Ended(running.join())).is_err() {
             log::debug!("the cores ended after the process did");
         }
     })?;
+    match events.recv() {
+        Ok(Event::Signal(signal)) => {
+            log::info!("stopping on {}; once more ends at once", signal_name(signal))
+        }
+        // Nobody asked for it: a core failed, and took the others along.
+        Ok(Event::Ended(result)) => {
+            let reason = result.err().unwrap_or_else(|| "the cores ended by themselves".to_owned());
+            return Err(Failure::Other(reason));
+        }
+        Err(_) => {}
+    }
+    stopper.stop();
     match events.recv_timeout(time_max.saturating_add(STOP_GRACE)) {
         Ok(Event::Ended(Ok(()))) => {
             log::info!("stopped");

@@ -115,7 +115,7 @@ impl NamespaceCounters {
     pub fn record_latency(&mut self, micros: u64) {
         let bucket = LATENCY_BOUNDS_MICROS.partition_point(|bound| *bound < micros);
         self.latency[bucket] += 1;
-        self.latency_sum_micros += micros;
+        self.latency_sum_micros = self.latency_sum_micros.saturating_add(micros);
     }
 
     fn combine(&mut self, other: &NamespaceCounters, with: impl Fn(u64, u64) -> u64) {

@@ -24,6 +24,9 @@ const START_TIME_MAX: Duration = Duration::from_secs(10);
 /// glommio's preemption: the core's task makes way by itself, and the timer can put an executor to sleep for good.
 const PREEMPT: Duration = Duration::from_secs(3600);
 
+/// With fewer connections than this a core serves nobody beside its broker links.
+const CONNECTIONS_MIN: u32 = 16;
+
 /// Which driver moves the bytes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Driver {
@@ -88,6 +91,28 @@ pub struct Running {
     watchdog: Option<Watchdog>,
 }
 
+/// Stops the cores of a [`Running`].
+#[derive(Clone)]
+pub struct Stopper(Arc<Mesh>);
+
+impl Stopper {
+    /// As [`Running::stop`].
+    pub fn stop(&self) {
+        self.0.stop();
+    }
+}
+
+/// However a core ends, by an error or a panic too: the others are stopped as well. A process with a dead core would keep
+/// its share of the port and answer nobody on it.
+struct Last(Arc<Mesh>, ShardId);
+
+impl Drop for Last {
+    fn drop(&mut self) {
+        self.0.pulse(self.1).ended.store(true, Ordering::SeqCst);
+        self.0.stop();
+    }
+}
+
 enum Thread {
     Executor(glommio::ExecutorJoinHandle<Result<(), String>>),
     Plain(std::thread::JoinHandle<Result<(), String>>),
@@ -107,6 +132,11 @@ impl Running {
     /// Begins a stop: no more accepts, handlers are told. May be called from a signal thread, and more than once.
     pub fn stop(&self) {
         self.mesh.stop();
+    }
+
+    /// A handle that stops the cores, for who cannot hold this while it is joined.
+    pub fn stopper(&self) -> Stopper {
+        Stopper(Arc::clone(&self.mesh))
     }
 
     /// Waits until all cores have ended; without an earlier [`Running::stop`] that is when one of them fails.
@@ -148,7 +178,7 @@ where
     F: Fn(ShardId) -> H + Send + Sync + 'static,
 {
     let (driver, fallback) = choose(config.driver)?;
-    let connections_max = affordable_connections(config.connections_max, config.cores.len());
+    let connections_max = affordable_connections(config.connections_max, config.cores.len())?;
     let listen = config.listen;
     let refused = |error: io::Error| StartError::Listen { address: listen, reason: refusal(listen, &error) };
     let (listening, listeners) = sys::listen(listen, config.cores.len()).map_err(refused)?;
@@ -218,24 +248,30 @@ fn choose(wanted: Driver) -> Result<(Driver, Option<String>), StartError> {
         (_, Ok(())) => Ok((Driver::Ring, None)),
         (Driver::Ring, Err(reason)) => Err(core_error(ShardId(0), &reason)),
         (Driver::Auto, Err(reason)) => {
-            log::warn!("falling back to readiness polling, which is slower: {reason}");
+            // Said by whoever started us.
             Ok((Driver::Portable, Some(reason)))
         }
     }
 }
 
 /// The setting, cut to what the limit of open descriptors allows each core.
-fn affordable_connections(wanted: u32, cores: usize) -> u32 {
+fn affordable_connections(wanted: u32, cores: usize) -> Result<u32, StartError> {
     let limit = sys::raise_descriptor_limit();
     let each = limit.saturating_sub(SPARE_DESCRIPTORS) / cores.max(1) as u64;
-    let affordable = u32::try_from(each).unwrap_or(u32::MAX).max(1);
+    let affordable = u32::try_from(each).unwrap_or(u32::MAX);
+    if affordable < CONNECTIONS_MIN.min(wanted) {
+        let reason = format!(
+            "the limit of open descriptors, {limit}, leaves no room for clients; raise it: ulimit -n, LimitNOFILE="
+        );
+        return Err(core_error(ShardId(0), &reason));
+    }
     if affordable < wanted {
         log::warn!(
             "{affordable} instead of {wanted} connections per core: the limit of open descriptors is {limit} \
              (ulimit -n, LimitNOFILE=)"
         );
     }
-    wanted.min(affordable)
+    Ok(wanted.min(affordable))
 }
 
 fn refusal(address: SocketAddr, error: &io::Error) -> String {
@@ -262,8 +298,8 @@ fn spawn_ring<H: Handler + 'static>(
     let shard = seat.shard;
     let task = move || async move {
         let ending = Ending::new(seat.drain_spread, seat.drain_time_max);
-        let mesh = Arc::clone(&seat.mesh);
-        let result = match Reactor::new(seat) {
+        let _last = Last(Arc::clone(&seat.mesh), shard);
+        match Reactor::new(seat) {
             Ok(mut reactor) => {
                 let mut handler = make();
                 tell(&started, Ok(()));
@@ -273,9 +309,7 @@ fn spawn_ring<H: Handler + 'static>(
                 tell(&started, Err((shard, error.to_string())));
                 Ok(())
             }
-        };
-        mesh.pulse(shard).ended.store(true, Ordering::SeqCst);
-        result
+        }
     };
     LocalExecutorBuilder::new(cpu.map_or(Placement::Unbound, Placement::Fixed))
         .name(&format!("core-{}", shard.0))
@@ -300,8 +334,8 @@ fn spawn_portable<H: Handler + 'static>(
             log::warn!("core {}: cannot be pinned to processor {cpu:?}", shard.0);
         }
         let ending = Ending::new(seat.drain_spread, seat.drain_time_max);
-        let mesh = Arc::clone(&seat.mesh);
-        let result = match Portable::new(seat) {
+        let _last = Last(Arc::clone(&seat.mesh), shard);
+        match Portable::new(seat) {
             Ok(mut portable) => {
                 let mut handler = make();
                 tell(&started, Ok(()));
@@ -311,9 +345,7 @@ fn spawn_portable<H: Handler + 'static>(
                 tell(&started, Err((shard, error.to_string())));
                 Ok(())
             }
-        };
-        mesh.pulse(shard).ended.store(true, Ordering::SeqCst);
-        result
+        }
     };
     let thread = std::thread::Builder::new().name(format!("core-{}", shard.0)).spawn(task);
     thread.map(Thread::Plain).map_err(|error| error.to_string())

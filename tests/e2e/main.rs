@@ -6,4 +6,5 @@
 
 mod broker;
 mod cases;
+mod cases_clients;
 mod gateway;

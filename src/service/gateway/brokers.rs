@@ -10,7 +10,7 @@ use crate::base::time::Instant;
 use crate::config::gateway::BrokerCredentials;
 use crate::session::producer::Verdict;
 use crate::session::upstream::link::Credentials;
-use crate::session::upstream::{Answer, Failure, FrameInbox, HostPort, Link, LinkEvent};
+use crate::session::upstream::{Answer, Failure, FrameInbox, HostPort, Link, LinkEvent, Role};
 use crate::shard::{ConnKey, Links};
 use crate::wire::pulsar::Command;
 use crate::wire::pulsar::frame::{self, FrameError};
@@ -216,7 +216,7 @@ impl Gateway {
             LinkEvent::Refused(failure) => return Err(LinkFault::Refused(failure)),
             LinkEvent::Violation(what) => return Err(LinkFault::Protocol(what.to_owned())),
             LinkEvent::Answered(waiter, answer) => self.answered(io, waiter, answer),
-            LinkEvent::Forward(command) => return self.on_forwarded(io, command),
+            LinkEvent::Forward(command) => return self.on_forwarded(io, key, command),
         }
         Ok(())
     }
@@ -280,45 +280,63 @@ impl Gateway {
         Ok(())
     }
 
-    fn on_forwarded(&mut self, io: &mut Links, command: Command) -> Result<(), LinkFault> {
-        match command {
-            Command::SendError(error) => self.on_send_error(io, &error),
+    /// What a broker says of a producer or consumer counts only on the link that it is attached by: a topic that moved may
+    /// be closed at its old broker once more.
+    fn leg_on_link(&mut self, link: Key, role: Role, id: u64) -> Option<LegRef> {
+        let leg = match role {
+            Role::Producer => self.producers.get(&id),
+            Role::Consumer => self.consumers.get(&id),
+        };
+        let found = leg.copied().filter(|leg| {
+            let session = self.sessions.get_mut(leg.session);
+            session.and_then(|session| session.leg_mut(leg.leg)).is_some_and(|leg| leg.link == Some(link))
+        });
+        self.counters.stale_events += u64::from(found.is_none());
+        found
+    }
+
+    fn on_forwarded(&mut self, io: &mut Links, link: Key, command: Command) -> Result<(), LinkFault> {
+        let (role, id, assigned) = match &command {
+            Command::SendError(error) => return self.on_send_error(io, link, error),
             Command::CloseProducer(close) => {
-                if let Some(leg) = self.producers.get(&close.producer_id).copied() {
-                    self.leg_closed(io, leg, close.assigned_broker_service_url.as_deref());
-                }
-                Ok(())
+                (Role::Producer, close.producer_id, &close.assigned_broker_service_url)
             }
             Command::CloseConsumer(close) => {
-                if let Some(leg) = self.consumers.get(&close.consumer_id).copied() {
-                    self.leg_closed(io, leg, close.assigned_broker_service_url.as_deref());
-                }
-                Ok(())
+                (Role::Consumer, close.consumer_id, &close.assigned_broker_service_url)
             }
             Command::TopicMigrated(moved) => {
                 let producer = moved.resource_type == p::TopicMigratedResourceType::Producer as i32;
-                let map = if producer { &self.producers } else { &self.consumers };
-                if let Some(leg) = map.get(&moved.resource_id).copied() {
-                    self.leg_closed(io, leg, moved.broker_service_url.as_deref());
-                }
-                Ok(())
+                let role = if producer { Role::Producer } else { Role::Consumer };
+                (role, moved.resource_id, &moved.broker_service_url)
             }
             Command::ReachedEndOfTopic(end) => {
-                if let Some(leg) = self.consumers.get(&end.consumer_id).copied() {
-                    self.with_session(io, leg.session, |body, _| {
-                        if let (Body::Consumer(consumer), LegIndex::Topic(leg)) = (body, leg.leg) {
-                            consumer.on_end_of_topic(leg as usize);
-                        }
-                    });
-                }
-                Ok(())
+                self.on_end_of_topic(io, link, end.consumer_id);
+                return Ok(());
             }
-            _ => Ok(()), // ACTIVE_CONSUMER_CHANGE, ACK_RESPONSE and the like: of no interest here
+            _ => return Ok(()), // ACTIVE_CONSUMER_CHANGE, ACK_RESPONSE and the like: of no interest here
+        };
+        if let Some(leg) = self.leg_on_link(link, role, id) {
+            self.leg_closed(io, leg, assigned.as_deref());
         }
+        Ok(())
     }
 
-    fn on_send_error(&mut self, io: &mut Links, error: &p::CommandSendError) -> Result<(), LinkFault> {
-        let Some(leg) = self.producers.get(&error.producer_id).copied() else { return Ok(()) };
+    fn on_end_of_topic(&mut self, io: &mut Links, link: Key, id: u64) {
+        let Some(leg) = self.leg_on_link(link, Role::Consumer, id) else { return };
+        self.with_session(io, leg.session, |body, _| {
+            if let (Body::Consumer(consumer), LegIndex::Topic(leg)) = (body, leg.leg) {
+                consumer.on_end_of_topic(leg as usize);
+            }
+        });
+    }
+
+    fn on_send_error(
+        &mut self,
+        io: &mut Links,
+        link: Key,
+        error: &p::CommandSendError,
+    ) -> Result<(), LinkFault> {
+        let Some(leg) = self.leg_on_link(link, Role::Producer, error.producer_id) else { return Ok(()) };
         let verdict = self.with_session(io, leg.session, |body, cx| match (body, leg.leg) {
             (Body::Producer(producer), LegIndex::Topic(leg)) => {
                 producer.on_send_error(cx, leg as usize, error)
@@ -341,10 +359,11 @@ impl Gateway {
     pub(super) fn answered(&mut self, io: &mut Links, waiter: Waiter, answer: Answer) {
         match waiter {
             Waiter::Partitions(session, topic) => self.partitions_answered(io, session, topic, answer),
+            Waiter::Growth(session, leg) => self.partitions_grew(io, session, leg, answer),
             Waiter::Topics(session) => self.topics_answered(io, session, answer),
             Waiter::Lookup(leg) => self.leg_looked_up(io, leg, answer),
-            Waiter::Create(leg) => self.leg_created(io, leg, answer),
-            Waiter::Unsubscribe(session) => self.unsubscribed(io, session, answer),
+            Waiter::Create(leg, attempt) => self.leg_created(io, leg, attempt, answer),
+            Waiter::Unsubscribe(leg) => self.unsubscribed(io, leg, answer),
             Waiter::Nobody => {}
         }
     }
@@ -396,10 +415,22 @@ impl Gateway {
         self.link_gone(io, key, &failure);
     }
 
+    /// The broker ended the connection of a link.
+    pub(super) fn link_closed_by_broker(&mut self, io: &mut Links, key: Key) {
+        if let Some(conn) = self.links.get_mut(key).and_then(|broker| broker.conn.take()) {
+            self.conns.remove(conn);
+            io.abort(conn);
+        }
+        self.link_lost(io, key, "closed by the broker");
+    }
+
     /// The connection of a link ended, or could not be made.
     pub(super) fn link_lost(&mut self, io: &mut Links, key: Key, reason: &str) {
         let name = self.link_name(key);
-        log::warn!("broker {name}: {reason}");
+        match self.stopping {
+            None => log::warn!("broker {name}: {reason}"),
+            Some(_) => log::debug!("broker {name}: {reason}"), // closed by ourselves, or of no matter any more
+        }
         self.link_gone(io, key, &failed(&name, reason));
     }
 

@@ -120,7 +120,19 @@ impl Gateway {
         }
     }
 
-    /// Serves every whole head in the buffer.
+    /// A client that did not take its answers has taken them: its further heads are served.
+    pub(super) fn client_head_drained(&mut self, io: &mut Links, key: ConnKey) {
+        let now = io.clock().now;
+        let Some(client) = self.client_mut(key) else { return };
+        let Phase::Head { buffer, since, .. } = &mut client.phase else { return };
+        if !buffer.is_empty() {
+            since.get_or_insert(now);
+        }
+        io.resume(key);
+        self.client_head(io, key);
+    }
+
+    /// Serves every whole head in the buffer, as long as the client takes the answers.
     fn client_head(&mut self, io: &mut Links, key: ConnKey) {
         let max = self.config.http_head_max;
         loop {
@@ -129,6 +141,12 @@ impl Gateway {
             if buffer.is_empty() {
                 *since = None;
                 *buffer = Vec::new(); // an idle connection holds no memory
+                return self.arm_client(io, key);
+            }
+            if io.queued(key) > limit::OUTBOX_HIGH {
+                *since = None; // the client is the one waited for, but not for its head
+                io.pause(key);
+                io.notify_below(key, limit::OUTBOX_LOW);
                 return self.arm_client(io, key);
             }
             let mut text = std::mem::take(buffer);
@@ -343,14 +361,11 @@ impl Gateway {
         self.answer(io, key, status, "text/plain;charset=utf-8", message, false, false);
         let now = io.clock().now;
         let Some(client) = self.client_mut(key) else { return };
-        let phase = Phase::Head { buffer: Vec::new(), since: None, body_left: 0 };
-        if let Phase::Opening(upgrading) = std::mem::replace(&mut client.phase, phase) {
-            if let (Phase::Head { buffer, since, .. }, false) =
-                (&mut client.phase, upgrading.early.is_empty())
-            {
-                *buffer = upgrading.early;
-                *since = Some(now);
-            }
+        // While its head is being served the phase is `Head` still, and knows how much of a body is to be skipped.
+        if let Phase::Opening(upgrading) = &mut client.phase {
+            let buffer = std::mem::take(&mut upgrading.early);
+            let since = (!buffer.is_empty()).then_some(now);
+            client.phase = Phase::Head { buffer, since, body_left: 0 };
             io.resume(key);
             self.client_head(io, key);
         }

@@ -23,6 +23,14 @@ impl Session {
         }
     }
 
+    /// What a leg is at its broker.
+    fn carries(&self, index: LegIndex) -> Role {
+        match (&self.body, index) {
+            (Body::Producer(_), _) | (_, LegIndex::DeadLetters) => Role::Producer,
+            _ => Role::Consumer,
+        }
+    }
+
     fn topic(&mut self, index: LegIndex) -> Option<TopicName> {
         match (&mut self.body, index) {
             (Body::Producer(producer), LegIndex::Topic(leg)) => Some(producer.topic(leg as usize).clone()),
@@ -45,7 +53,7 @@ impl Gateway {
             Role::Producer => self.producers.insert(id, reference),
             Role::Consumer => self.consumers.insert(id, reference),
         };
-        Leg { attachment: Attachment::new(role, self.prng.next()), id, link: None }
+        Leg { attachment: Attachment::new(role, self.prng.next()), id, link: None, attempt: 0 }
     }
 
     /// Runs `work` on a leg's attachment and carries out the step it asks for.
@@ -61,7 +69,9 @@ impl Gateway {
             Step::Nothing => {}
             Step::Lookup { to, authoritative } => self.leg_look_up(io, leg, to, authoritative),
             Step::Link { broker, through_service } => {
+                // The broker behind the service URL may be the one that answers there: then its link serves both.
                 let through = through_service.then(|| self.service.host().clone());
+                let through = through.filter(|host| *host != broker);
                 let link = self.link_to(io, Target { broker, through });
                 if let Some(found) = self.sessions.get_mut(leg.session).and_then(|s| s.leg_mut(leg.leg)) {
                     found.link = Some(link);
@@ -85,6 +95,10 @@ impl Gateway {
 
     pub(super) fn leg_looked_up(&mut self, io: &mut Links, leg: LegRef, answer: Answer) {
         let now = io.clock().now;
+        let found = self.sessions.get_mut(leg.session).and_then(|session| session.leg_mut(leg.leg));
+        if !found.is_some_and(|found| found.attachment.is_looking_up()) {
+            return; // a later lookup was quicker: how this one failed is no matter
+        }
         self.leg_step(io, leg, |attachment| match answer {
             Answer::Lookup(response) => attachment.on_lookup(now, &response),
             Answer::Failed(failure) => attachment.on_failure(now, failure),
@@ -101,9 +115,10 @@ impl Gateway {
         let now = io.clock().now;
         let Some(session) = self.sessions.get_mut(leg.session) else { return };
         let Some(found) = session.leg_mut(leg.leg) else { return };
-        let (id, link) = (found.id, found.link);
+        found.attempt = found.attempt.wrapping_add(1);
+        let (id, link, attempt) = (found.id, found.link, found.attempt);
         let Some(broker) = link.and_then(|link| self.links.get_mut(link)) else { return };
-        let request = broker.link.request(now, Waiter::Create(leg));
+        let request = broker.link.request(now, Waiter::Create(leg, attempt));
         let command = match (&mut session.body, leg.leg) {
             (Body::Producer(producer), LegIndex::Topic(leg)) => {
                 Command::Producer(producer.create_command(leg as usize, id, request))
@@ -125,19 +140,30 @@ impl Gateway {
         }
     }
 
-    pub(super) fn leg_created(&mut self, io: &mut Links, leg: LegRef, answer: Answer) {
+    pub(super) fn leg_created(&mut self, io: &mut Links, leg: LegRef, attempt: u32, answer: Answer) {
         let now = io.clock().now;
         let Some(session) = self.sessions.get_mut(leg.session) else { return };
         let Some(found) = session.leg_mut(leg.leg) else { return };
-        if !found.attachment.is_creating() {
+        if !found.attachment.is_creating() || found.attempt != attempt {
             return; // closed by the broker in the meantime
         }
         if let Answer::Failed(failure) = answer {
             if failure.cause == Cause::Timeout {
                 self.close_at_broker(io, leg); // it may have been made all the same (protocol 7.5)
             }
+            self.leg_detached(leg);
             return self.leg_step(io, leg, |attachment| attachment.on_failure(now, failure));
         }
+        let fits = match answer {
+            Answer::Producer(_) => session.carries(leg.leg) == Role::Producer,
+            Answer::Success => session.carries(leg.leg) == Role::Consumer,
+            _ => false,
+        };
+        if !fits {
+            self.close_at_broker(io, leg);
+            return self.leg_failed(io, leg, failed("broker", "answered a creation with something else"));
+        }
+        let Some(found) = session.leg_mut(leg.leg) else { return };
         let size = found.link.and_then(|link| self.links.get(link)).map_or(0, |b| b.link.message_size_max());
         found.attachment.on_created();
         if let LegIndex::Topic(_) = leg.leg {
@@ -177,9 +203,16 @@ impl Gateway {
         self.leg_failed(io, leg, failure);
     }
 
-    /// The broker closed the producer or consumer.
+    /// The broker closed the producer or consumer. One that is not answered yet is closed by us too: what the broker closed
+    /// may have been an earlier one, and this one come to life.
     pub(super) fn leg_closed(&mut self, io: &mut Links, leg: LegRef, assigned: Option<&str>) {
         let now = io.clock().now;
+        let Some(found) = self.sessions.get_mut(leg.session).and_then(|s| s.leg_mut(leg.leg)) else { return };
+        match (found.attachment.is_attached(), found.attachment.is_creating()) {
+            (true, _) => {}
+            (_, true) => self.close_at_broker(io, leg),
+            _ => return, // on its way to a broker already
+        }
         self.leg_detached(leg);
         self.leg_step(io, leg, |attachment| attachment.on_closed_by_broker(now, assigned));
     }
@@ -230,7 +263,7 @@ impl Gateway {
     pub(super) fn close_at_broker(&mut self, io: &mut Links, leg: LegRef) {
         let now = io.clock().now;
         let Some(session) = self.sessions.get_mut(leg.session) else { return };
-        let producer = matches!(session.body, Body::Producer(_)) || leg.leg == LegIndex::DeadLetters;
+        let producer = session.carries(leg.leg) == Role::Producer;
         let Some(found) = session.leg_mut(leg.leg) else { return };
         if !found.attachment.is_attached() && !found.attachment.is_creating() {
             return;

@@ -4,7 +4,7 @@
 //! [`Handler`]. What happens to bytes is decided in `session`; this module routes: a client's text to its session, a
 //! broker's frame to the session that the producer or consumer id names, answers to whoever asked.
 //!
-//! Within a turn, events mark their session dirty; at its end [`Gateway::settle`] visits each dirty session once: what it
+//! Within a turn, events mark their session dirty; at its end `Gateway::settle` visits each dirty session once: what it
 //! wants sent goes to its links, its timers are armed, its client is paused or read again.
 //!
 //! | file | holds |
@@ -16,6 +16,7 @@
 //! | `settle` | the end of a turn |
 //! | `pages`, `report` | health, metrics, statistics |
 
+mod alarm;
 mod brokers;
 mod client_time;
 mod clients;
@@ -43,6 +44,7 @@ use crate::shard::{Closed, ConnKey, Handler, Links, Mail, ShardId};
 use crate::wire::pulsar::proto::SubscriptionType;
 use crate::wire::text::JsonReader;
 use crate::wire::ws::deflate::Deflater;
+use alarm::Alarm;
 use brokers::BrokerLink;
 use clients::Client;
 use opening::Opening;
@@ -72,6 +74,8 @@ struct Leg {
     id: u64,
     /// The link in use or waited for.
     link: Option<Key>,
+    /// Counts its PRODUCER or SUBSCRIBE commands: the answer to an earlier one is not that to the last.
+    attempt: u32,
 }
 
 /// Names a leg: of the session's topics, or the one that carries its dead letters.
@@ -130,6 +134,8 @@ struct Session {
     deflate: bool,
     /// Its client is not read from.
     paused: bool,
+    /// On the list of sessions that wait for the core's budget.
+    starved: bool,
     /// Its client's outbox is full: it delivers nothing.
     blocked: bool,
     /// It waits for unconfirmed messages, then is closed: the process stops.
@@ -140,7 +146,7 @@ struct Session {
     pending_counted: usize,
     /// Last frame to the client.
     last_sent: Instant,
-    timer_at: Instant,
+    alarm: Alarm,
     /// Pattern sessions and partitioned topics look for new topics then.
     discover_at: Instant,
     discover_every: Duration,
@@ -153,14 +159,16 @@ struct Session {
 enum Waiter {
     /// An opening session: the partitions of its n-th topic.
     Partitions(Key, u32),
+    /// An open session: how many partitions the base of its n-th topic has by now.
+    Growth(Key, u32),
     /// A session: the topics of its namespace.
     Topics(Key),
     /// A leg: where its broker is.
     Lookup(LegRef),
-    /// A leg: its PRODUCER or SUBSCRIBE.
-    Create(LegRef),
-    /// A session: its unsubscription.
-    Unsubscribe(Key),
+    /// A leg: its n-th PRODUCER or SUBSCRIBE.
+    Create(LegRef, u32),
+    /// A leg: its unsubscription.
+    Unsubscribe(LegRef),
     /// Nobody: the session is gone.
     Nobody,
 }
@@ -357,7 +365,10 @@ impl Handler for Gateway {
     fn on_eof(&mut self, io: &mut Links, key: ConnKey) {
         match self.conns.get_mut(key) {
             Some(Conn::Client(_)) => self.client_eof(io, key),
-            Some(Conn::Link(_)) => io.abort(key),
+            Some(Conn::Link(link)) => {
+                let link = *link;
+                self.link_closed_by_broker(io, link);
+            }
             Some(Conn::Discovery) => self.discovery_bytes(io, key, &[], true),
             None => self.counters.stale_events += 1,
         }
@@ -365,11 +376,10 @@ impl Handler for Gateway {
 
     fn on_drained(&mut self, io: &mut Links, key: ConnKey) {
         match self.conns.get_mut(key) {
-            Some(Conn::Client(client)) => {
-                if let Some(session) = client.session() {
-                    self.client_drained(io, session);
-                }
-            }
+            Some(Conn::Client(client)) => match client.session() {
+                Some(session) => self.client_drained(io, session),
+                None => self.client_head_drained(io, key),
+            },
             Some(Conn::Link(link)) => {
                 let link = *link;
                 self.link_drained(link);
@@ -387,6 +397,7 @@ impl Handler for Gateway {
             }
             Some(Conn::Link(link)) => self.link_lost(io, link, &closed_text(why)),
             Some(Conn::Discovery) => self.discovery_closed(io, key, &closed_text(why)),
+            None if why == Closed::Local => {} // aborted after what it was for had ended
             None => self.counters.stale_events += 1,
         }
     }

@@ -1,6 +1,7 @@
 //! From a route to an open session: how many partitions its topics have, a leg for each, all attached at their brokers,
 //! then the 101; or the refusal. All of it asynchronous: a slow broker delays this session alone.
 
+use super::alarm::Alarm;
 use super::clients::Upgrading;
 use super::service_url::Ask;
 use super::token::Token;
@@ -91,12 +92,13 @@ impl Gateway {
             dirty: false,
             deflate: false,
             paused: false,
+            starved: false,
             blocked: false,
             draining: false,
             unsubscribing: 0,
             pending_counted: 0,
             last_sent: now,
-            timer_at: Instant::FAR,
+            alarm: Alarm::default(),
             discover_at: Instant::FAR,
             discover_every: limit::DISCOVERY_INTERVAL,
             stats_name,
@@ -130,10 +132,7 @@ impl Gateway {
 
     pub(super) fn partitions_answered(&mut self, io: &mut Links, key: Key, topic: u32, answer: Answer) {
         let Some(session) = self.sessions.get_mut(key) else { return };
-        let opening = match &mut session.body {
-            Body::Opening(opening) => opening,
-            _ => return self.partitions_grew(io, key, topic, answer),
-        };
+        let Body::Opening(opening) = &mut session.body else { return }; // asked twice, answered twice
         match answer {
             Answer::Partitions(count) if count <= limit::PARTITIONS_MAX => {
                 if let Some(known) = opening.topics.get_mut(topic as usize) {
@@ -335,12 +334,12 @@ impl Gateway {
             }
         }
         for (leg, topic) in bases {
-            self.ask(io, Ask::Partitions { topic, waiter: Waiter::Partitions(key, leg) });
+            self.ask(io, Ask::Partitions { topic, waiter: Waiter::Growth(key, leg) });
         }
     }
 
     /// An open session asked how many partitions its topic (the base of leg `leg`) has by now.
-    fn partitions_grew(&mut self, io: &mut Links, key: Key, leg: u32, answer: Answer) {
+    pub(super) fn partitions_grew(&mut self, io: &mut Links, key: Key, leg: u32, answer: Answer) {
         let Some(Body::Consumer(consumer)) = self.sessions.get_mut(key).map(|s| &s.body) else { return };
         let Answer::Partitions(count) = answer else { return };
         if (leg as usize) < consumer.legs() && count <= limit::PARTITIONS_MAX {
@@ -379,8 +378,7 @@ impl Gateway {
 
     /// Arms a session's timer unless it is armed for that early already.
     pub(super) fn arm_session(io: &mut Links, key: Key, session: &mut Session, at: Instant) {
-        if at < session.timer_at {
-            session.timer_at = at;
+        if session.alarm.wants(at) {
             io.arm(at, Token::Session(key).pack());
         }
     }

@@ -35,7 +35,7 @@ impl Gateway {
             },
             _ => match wanted(path) {
                 Some(wanted) => return self.report(io, key, wanted, close, head_only),
-                None => (404, format!("no such page: {}", &path[..path.len().min(200)])),
+                None => (404, format!("no such page: {}", path.chars().take(200).collect::<String>())),
             },
         };
         self.answer(io, key, status, TEXT, &text, close, head_only);

@@ -84,8 +84,12 @@ struct Search {
     host: HostPort,
     topic: TopicName,
     conn: Option<ConnKey>,
+    /// Addresses of the host not tried yet, the next one last.
+    addresses: Vec<SocketAddr>,
     redirects: u32,
     state: Discovery,
+    /// A host that says nothing until then has failed.
+    until: Instant,
 }
 
 impl Service {
@@ -178,9 +182,15 @@ impl Gateway {
         }
         let target = Target { broker: self.service.host().clone(), through: None };
         let link = self.link_to(io, target);
-        self.service.link = Some(link);
-        if self.links.get(link).is_some_and(|l| l.link.is_ready()) {
-            self.service_link_ready(io);
+        match self.links.get(link).map(|broker| broker.link.is_ready()) {
+            Some(ready) => {
+                self.service.link = Some(link);
+                if ready {
+                    self.service_link_ready(io);
+                }
+            }
+            // It failed at once: no slot for its connection.
+            None => self.service_link_failed(io, &failed("broker", "no connection can be made")),
         }
     }
 
@@ -211,9 +221,18 @@ impl Gateway {
     }
 
     pub(super) fn service_timer(&mut self, io: &mut Links) {
-        if self.service.retry_at.is_some_and(|at| io.clock().now >= at) {
+        let now = io.clock().now;
+        if self.service.retry_at.is_some_and(|at| now >= at) {
             self.service.retry_at = None;
             self.service_connect(io);
+        }
+        if let Some(search) = self.service.discovery.take_if(|search| now >= search.until) {
+            if let Some(conn) = search.conn {
+                self.conns.remove(conn);
+                io.abort(conn);
+            }
+            let what = format!("an HTTP lookup at {}", search.host);
+            self.service_link_failed(io, &Failure::timeout(&what));
         }
     }
 
@@ -222,7 +241,10 @@ impl Gateway {
     fn search(&mut self, io: &mut Links, host: HostPort, topic: TopicName, redirects: u32) {
         let state = Discovery::new(host.to_string());
         io.resolve(Token::Service.pack(), &host.host, host.port);
-        self.service.discovery = Some(Search { host, topic, conn: None, redirects, state });
+        let until = io.clock().now + limit::CONNECT_TIME_MAX;
+        io.arm(until, Token::Service.pack());
+        let (conn, addresses) = (None, Vec::new());
+        self.service.discovery = Some(Search { host, topic, conn, addresses, redirects, state, until });
     }
 
     pub(super) fn discovery_resolved(&mut self, io: &mut Links, result: Result<Vec<SocketAddr>, String>) {
@@ -230,16 +252,27 @@ impl Gateway {
             return;
         };
         let name = search.host.to_string();
-        let outcome = result.and_then(|found| {
-            let address = found.first().copied().ok_or_else(|| "no address".to_owned())?;
-            io.connect(address, limit::CONNECT_TIME_MAX).map_err(|full| full.to_string())
-        });
-        match outcome {
-            Ok(conn) => {
+        match result {
+            Ok(mut addresses) => {
+                addresses.reverse(); // tried from the end
+                search.addresses = addresses;
+                self.discovery_connect(io, "no address");
+            }
+            Err(reason) => self.service_link_failed(io, &Failure::connection(&name, &reason)),
+        }
+    }
+
+    /// Tries the next address of the host; none left: it failed for `reason`.
+    fn discovery_connect(&mut self, io: &mut Links, reason: &str) {
+        let Some(search) = self.service.discovery.as_mut() else { return };
+        let name = search.host.to_string();
+        match search.addresses.pop().map(|address| io.connect(address, limit::CONNECT_TIME_MAX)) {
+            Some(Ok(conn)) => {
                 search.conn = Some(conn);
                 self.conns.insert(conn, Conn::Discovery);
             }
-            Err(reason) => self.service_link_failed(io, &Failure::connection(&name, &reason)),
+            Some(Err(full)) => self.service_link_failed(io, &Failure::connection(&name, &full.to_string())),
+            None => self.service_link_failed(io, &Failure::connection(&name, reason)),
         }
     }
 
@@ -252,9 +285,7 @@ impl Gateway {
             (Ok(()), Some(out)) => search.state.request(&search.topic, token.as_deref(), out),
             (result, _) => {
                 self.conns.remove(key);
-                let name = search.host.to_string();
-                let reason = errno_text(result.err().unwrap_or(0));
-                self.service_link_failed(io, &Failure::connection(&name, &reason));
+                self.discovery_connect(io, &errno_text(result.err().unwrap_or(0)));
             }
         }
     }

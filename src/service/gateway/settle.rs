@@ -110,7 +110,8 @@ impl Gateway {
             match consumer.poll_output() {
                 None => return,
                 Some(Output::ToBroker { leg, mut command }) => {
-                    let Some(found) = session.legs.get(leg) else { continue };
+                    let attached = session.legs.get(leg).filter(|leg| leg.attachment.is_attached());
+                    let Some(found) = attached else { continue };
                     set_consumer_id(&mut command, found.id);
                     let broker = found.link.and_then(|link| self.links.get(link));
                     if let Some(out) = broker.and_then(|b| b.conn).and_then(|conn| io.outbox(conn)) {
@@ -164,11 +165,20 @@ impl Gateway {
                 false => io.resume(session.client),
             }
         }
-        if starved && pause {
+        if starved && !std::mem::replace(&mut session.starved, true) {
             self.starved.push(key);
-        } else if !self.starved.is_empty() && self.pending_bytes <= core_max / 2 {
-            for waiting in std::mem::take(&mut self.starved) {
-                self.mark_dirty(waiting);
+        }
+        self.feed_starved(core_max);
+    }
+
+    /// Lets the sessions that waited for the core's budget look again, once half of it is free.
+    fn feed_starved(&mut self, core_max: usize) {
+        if self.pending_bytes <= core_max / 2 {
+            while let Some(key) = self.starved.pop() {
+                if let Some(session) = self.sessions.get_mut(key) {
+                    session.starved = false;
+                }
+                self.mark_dirty(key);
             }
         }
     }
@@ -225,7 +235,9 @@ impl Gateway {
     pub(super) fn session_timer(&mut self, io: &mut Links, key: Key) {
         let now = io.clock().now;
         let Some(session) = self.sessions.get_mut(key) else { return };
-        session.timer_at = Instant::FAR;
+        if !session.alarm.fires(now) {
+            return;
+        }
         if !session.open {
             if now >= session.open_until {
                 return self.opening_timed_out(io, key);
@@ -267,11 +279,18 @@ impl Gateway {
     fn unsubscribe(&mut self, io: &mut Links, key: Key) {
         let now = io.clock().now;
         let Some(session) = self.sessions.get_mut(key) else { return };
+        session.discover_at = Instant::FAR;
+        // One leg without its broker, and the subscription would stay there: refused, as the original does.
+        let all = session.legs.iter().all(|leg| leg.attachment.is_attached());
         let legs: Vec<(u64, Option<Key>)> = session.legs.iter().map(|leg| (leg.id, leg.link)).collect();
         let mut asked = 0;
-        for (consumer_id, link) in legs {
+        for (number, (consumer_id, link)) in legs.into_iter().enumerate().filter(|_| all) {
             let Some(broker) = link.and_then(|link| self.links.get_mut(link)) else { continue };
-            let request_id = broker.link.request(now, Waiter::Unsubscribe(key));
+            if !broker.link.is_ready() {
+                continue;
+            }
+            let leg = LegRef { session: key, leg: LegIndex::Topic(number as u32) };
+            let request_id = broker.link.request(now, Waiter::Unsubscribe(leg));
             let command =
                 Command::Unsubscribe(p::CommandUnsubscribe { consumer_id, request_id, ..Default::default() });
             if let Some(out) = broker.conn.and_then(|conn| io.outbox(conn)) {
@@ -285,11 +304,18 @@ impl Gateway {
         }
     }
 
-    pub(super) fn unsubscribed(&mut self, io: &mut Links, key: Key, answer: Answer) {
+    pub(super) fn unsubscribed(&mut self, io: &mut Links, leg: LegRef, answer: Answer) {
+        let key = leg.session;
         let Some(session) = self.sessions.get_mut(key) else { return };
-        session.unsubscribing = session.unsubscribing.saturating_sub(1);
         let refused = !matches!(answer, Answer::Success);
-        if session.unsubscribing > 0 && !refused {
+        session.unsubscribing = session.unsubscribing.saturating_sub(1);
+        let left = session.unsubscribing;
+        if let Some(found) = session.leg_mut(leg.leg).filter(|_| !refused) {
+            // The broker has closed the consumer. To attach it again would bring the subscription back.
+            found.attachment.end();
+            found.link = None;
+        }
+        if left > 0 && !refused {
             return;
         }
         let result = self.with_session(io, key, |body, _| match body {

@@ -3,7 +3,7 @@
 use crate::base::limit::BATCH_BYTES_MAX;
 use crate::base::pool::BufferPool;
 use crate::base::time::{Clock, Instant};
-use crate::metrics::{LATENCY_BOUNDS_MICROS, NamespaceCounters};
+use crate::metrics::NamespaceCounters;
 use crate::session::producer::owed::{self, Owed, Slips};
 use crate::session::producer::request::{List, Message, decoded_size};
 use crate::session::replies::Replies;
@@ -80,7 +80,7 @@ impl Turn<'_, '_> {
     /// Answers one message with its id.
     fn confirm(&mut self, id: &MessageId, queued_at: Instant, context: Option<&str>) {
         let latency = u64::try_from(self.clock.now.since(queued_at).as_micros()).unwrap_or(u64::MAX);
-        self.counters.latency[LATENCY_BOUNDS_MICROS.partition_point(|bound| *bound < latency)] += 1;
+        self.counters.record_latency(latency);
         self.counters.published.0 += 1;
         let hint = ACK_HINT + context.map_or(0, str::len);
         self.replies.text(hint, |out| reply::put_ack(out, id, context));

@@ -1,6 +1,6 @@
 //! A WebSocket producer session: requests in, entries to brokers out, acks back (API 3).
 //!
-//! A text becomes a [`request::Message`], the [`route::Router`] names its leg, the [`leg::Leg`] encodes it
+//! A text becomes a `request::Message`, the `route::Router` names its leg, the `leg::Leg` encodes it
 //! into an entry of its queue (at once, or with others when batching), and the receipt turns what is [`Owed`]
 //! into acks. Every text is answered exactly once; answers of one leg's messages come in the order of their
 //! texts, except errors that are known at once.

@@ -96,6 +96,11 @@ impl Attachment {
         self.state == State::Attached
     }
 
+    /// True while the answer to a LOOKUP is awaited.
+    pub fn is_looking_up(&self) -> bool {
+        self.state == State::LookingUp
+    }
+
     /// True while an answer to PRODUCER or SUBSCRIBE is awaited.
     pub fn is_creating(&self) -> bool {
         self.state == State::Creating
@@ -114,8 +119,16 @@ impl Attachment {
         }
     }
 
-    /// Begins, with a lookup at the service URL.
+    /// Begins, with a lookup at the service URL. Nothing when it has begun already: a second lookup beside the first would
+    /// make the broker's answer to the first stale, and leave behind what it made.
     pub fn start(&mut self) -> Step {
+        match self.state {
+            State::Idle => self.look_up(),
+            _ => Step::Nothing,
+        }
+    }
+
+    fn look_up(&mut self) -> Step {
         self.redirects = 0;
         self.state = State::LookingUp;
         Step::Lookup { to: None, authoritative: false }
@@ -162,6 +175,11 @@ impl Attachment {
         self.backoff = limit::BACKOFF_MIN;
     }
 
+    /// It is not wanted any more, at its broker neither.
+    pub fn end(&mut self) {
+        self.state = State::Ended;
+    }
+
     /// Some step failed, or the link was lost.
     pub fn on_failure(&mut self, now: Instant, failure: Failure) -> Step {
         if matches!(self.state, State::Ended | State::Waiting { .. } | State::Idle) {
@@ -195,7 +213,7 @@ impl Attachment {
     /// The back-off is over.
     pub fn on_timer(&mut self, now: Instant) -> Step {
         match self.state {
-            State::Waiting { until } if now >= until => self.start(),
+            State::Waiting { until } if now >= until => self.look_up(),
             _ => Step::Nothing,
         }
     }
@@ -248,6 +266,17 @@ mod tests {
         assert_eq!(attachment.on_link_ready(), Step::Create);
         attachment.on_created();
         assert!(attachment.is_attached() && !attachment.is_opening());
+    }
+
+    #[test]
+    fn what_has_begun_does_not_begin_again() {
+        let mut attachment = Attachment::new(Role::Producer, 1);
+        assert!(matches!(attachment.start(), Step::Lookup { .. }));
+        assert!(attachment.is_looking_up());
+        assert_eq!(attachment.start(), Step::Nothing);
+        let mut attached = attached(Role::Producer);
+        assert_eq!(attached.start(), Step::Nothing);
+        assert!(attached.is_attached());
     }
 
     #[test]

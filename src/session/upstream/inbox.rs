@@ -71,3 +71,6 @@ impl FrameInbox {
         }
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -277,3 +277,6 @@ fn failed_answer(error: Option<i32>, message: Option<&str>, request: u64, name: 
     let number = error.unwrap_or(p::ServerError::UnknownError as i32);
     Answer::Failed(Failure::broker(number, message.unwrap_or_default(), request, name))
 }
+
+#[cfg(test)]
+mod tests;

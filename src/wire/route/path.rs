@@ -76,7 +76,12 @@ fn decode_subscription(element: &str) -> Result<String, RouteError> {
     if element.is_empty() {
         return Err(RouteError::invalid("Empty subscription name"));
     }
-    Ok(form_decode(element).ok_or_else(malformed)?.into_owned())
+    let subscription = form_decode(element).ok_or_else(malformed)?;
+    if subscription.trim().is_empty() {
+        // Brokers answer a name of blanks with "consumer busy".
+        return Err(RouteError::invalid("subscriptionName cannot be blank"));
+    }
+    Ok(subscription.into_owned())
 }
 
 fn malformed() -> RouteError {

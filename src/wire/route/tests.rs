@@ -129,6 +129,7 @@ fn paths_that_name_nothing() {
         ("/ws/v2/producer/persistent/public/default/%zz", "malformed % sequence in the path"),
         ("/ws/v2/consumer/persistent/public/default/a/b/s", "Invalid topic name format"),
         ("/ws/v2/consumer/persistent/public/default/t1/", "Empty subscription name"),
+        ("/ws/v2/consumer/persistent/public/default/t1/+%20", "subscriptionName cannot be blank"),
         ("/ws/v2/consumer/persistent/public/default/t1", "Invalid topic name format"),
         ("/ws/v2/consumer/persistent/public/default/t1/s/", "Invalid topic name format"),
         ("/ws/v2/consumer/persistent/public/default/t1/%4", "malformed % sequence in the path"),
@@ -167,7 +168,7 @@ fn subscriptions() {
     let tail = "t/my-subscription%5B%5D%3C%3E%21%40%23%24%25%5E%26*%28+%29";
     assert_eq!(consumer(tail).subscription, "my-subscription[]<>!@#$%^&*( )");
     assert_eq!(consumer("t/a%2Fb").subscription, "a/b");
-    assert_eq!(consumer("t/+").subscription, " ");
+    assert_eq!(consumer("t/+a").subscription, " a");
 }
 
 #[test]

@@ -1,6 +1,6 @@
 //! Reading JSON as Jackson does. simd-json reads the common case; what it refuses or cannot tell (numbers as
 //! they were written, text after the first value, lone surrogates, deep nesting) goes to a lenient reader,
-//! which has the last word. What a text means is written once, over a [`Source`] of tokens that both
+//! which has the last word. What a text means is written once, over a `Source` of tokens that both
 //! implement.
 
 use crate::wire::text::lenient::Lenient;

@@ -30,6 +30,7 @@ fn a_message_is_acked_with_its_place_and_context() {
     let counters = bench.producer.counters();
     assert_eq!((counters.published, counters.failures), ((2, 5), 0));
     assert_eq!(counters.latency, [0, 2, 0, 0, 0, 0, 0, 0, 0, 0]);
+    assert_eq!(counters.latency_sum_micros, 2 * 700);
 }
 
 #[test]
