@@ -11,7 +11,7 @@ use super::recover::Recovered;
 use super::segment::{self, Stored, Tail};
 use super::settle::{self, Settler};
 use super::state::{Misfit, State};
-use crate::base::id::{EntryId, LedgerId, Position};
+use crate::store::id::{EntryId, LedgerId, Position};
 use bytes::Bytes;
 use std::collections::{BTreeMap, VecDeque};
 

@@ -4,6 +4,7 @@
 //! Nothing here touches a file. [`Log`] asks for [`DiskOp`]s by value and is told what became of each; whoever owns a disk
 //! (a core, or a seeded simulation) carries them out. [`recover`] is a pure function over what the files hold.
 
+pub mod id;
 mod codec;
 pub mod disk;
 pub mod frame;

@@ -2,7 +2,7 @@
 
 use super::codec::Reader;
 use super::{CursorId, TopicId};
-use crate::base::id::{EntryId, LedgerId, Position};
+use crate::store::id::{EntryId, LedgerId, Position};
 
 /// Bytes of a record's header.
 pub const HEADER: usize = 40;

@@ -8,7 +8,7 @@ use super::record::Record;
 use super::segment::{Stored, Tail};
 use super::settle::Kept;
 use super::state::{Misfit, State};
-use crate::base::id::LedgerId;
+use crate::store::id::LedgerId;
 use bytes::Bytes;
 use std::collections::{BTreeMap, VecDeque};
 

@@ -2,7 +2,7 @@
 
 use super::frame::{self, Builder, Home, Stamp};
 use super::record::{self, Piece, Record};
-use crate::base::id::{EntryId, LedgerId, Position};
+use crate::store::id::{EntryId, LedgerId, Position};
 use bytes::Bytes;
 use std::collections::VecDeque;
 

@@ -4,7 +4,7 @@ use super::frame::Builder;
 use super::index::Index;
 use super::record::{Acks, CursorSet, Head, Record, TopicPut};
 use super::{CursorId, TopicId};
-use crate::base::id::{EntryId, LedgerId, Position};
+use crate::store::id::{EntryId, LedgerId, Position};
 use std::collections::BTreeMap;
 
 /// A topic.

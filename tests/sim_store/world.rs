@@ -2,7 +2,7 @@
 
 use crate::disk::SimDisk;
 use bytes::Bytes;
-use pulsegate::base::id::{EntryId, LedgerId, Position};
+use pulsegate::store::id::{EntryId, LedgerId, Position};
 use pulsegate::base::prng::Prng;
 use pulsegate::store::log::Config;
 use pulsegate::store::{

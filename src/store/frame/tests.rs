@@ -1,5 +1,5 @@
 use super::*;
-use crate::base::id::{EntryId, LedgerId, Position};
+use crate::store::id::{EntryId, LedgerId, Position};
 use crate::base::prng::Prng;
 use crate::store::record::{Acks, CursorSet, Head, Piece, TopicPut};
 use crate::store::recover::{Contents, RecoverError, recover};
