@@ -1,6 +1,11 @@
-//! The embedded broker's core: one [`topic::Topic`] is a value owned by one core. Typed commands of connections, and what became
-//! of storage, go in; commands for connections, and storage asked for by value, come out. No socket, file or clock.
+//! The embedded broker's core: one topic is a value owned by one core. Typed commands of connections, and what became of storage,
+//! go in; commands for connections, and storage asked for by value, come out. No socket, file or clock.
 
 mod ack_set;
 pub mod cursor;
+mod dedup;
+pub mod event;
 pub mod ledgers;
+mod producers;
+mod publish;
+pub mod settings;
