@@ -4,8 +4,12 @@
 mod ack_set;
 pub mod cursor;
 mod dedup;
+mod dispatch;
+mod entries;
 pub mod event;
 pub mod ledgers;
 mod producers;
 mod publish;
 pub mod settings;
+mod subscription;
+pub mod topic;
