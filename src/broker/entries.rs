@@ -74,8 +74,10 @@ mod tests {
         }
         assert!(entries.get(position(1, 0)).is_some(), "kept until trimmed");
         entries.trim();
-        let has = |ledger| (0..5).filter(|&entry| entries.get(position(ledger, entry)).is_some()).collect();
-        assert_eq!((has(1), has(2)), (vec![3, 4], vec![3, 4]) as (Vec<u64>, Vec<u64>));
+        let has = |ledger| {
+            (0..5u64).filter(|&entry| entries.get(position(ledger, entry)).is_some()).collect::<Vec<_>>()
+        };
+        assert_eq!((has(1), has(2)), (vec![3, 4], vec![3, 4]));
         entries.push(position(3, 0), vec![0; 2 * TOPIC_TAIL_BYTES_MAX].into());
         assert!(entries.get(position(3, 0)).is_some(), "one always fits");
         entries.clear_backlog();

@@ -57,6 +57,7 @@ pub enum Save {
 /// What a topic wants done. In order.
 #[derive(Clone, Debug, PartialEq)]
 #[must_use]
+#[allow(clippy::large_enum_variant)] // queue slots are used again; a box would be an allocation per receipt
 pub enum Output {
     /// A command for a client.
     Send {

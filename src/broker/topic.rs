@@ -19,7 +19,7 @@ use crate::broker::ledgers::Ledgers;
 use crate::broker::producers::{Gate, Producers, Sender};
 use crate::broker::publish::Publisher;
 use crate::broker::settings::Settings;
-use crate::broker::subscription::{Around, Subscription};
+use crate::broker::subscription::Subscription;
 use crate::wire::pulsar::Command;
 use crate::wire::pulsar::frame;
 use crate::wire::pulsar::metadata::MetadataView;

@@ -268,6 +268,7 @@ impl Shared {
         if self.send_again(cursor, feed) {
             self.send_new(cursor, feed);
         }
+        self.check();
     }
 
     fn has_room(&self) -> bool {
@@ -430,10 +431,12 @@ impl Shared {
     }
 }
 
-#[cfg(test)]
 impl Shared {
-    /// Sums that must agree, after any event.
-    pub(in crate::broker) fn check(&self) {
+    /// Sums that must agree after any event. Walks over everything, so only where assertions are on.
+    fn check(&self) {
+        if !cfg!(debug_assertions) {
+            return;
+        }
         let unacked: u32 = self.sent.values().map(|sent| sent.unacked).sum();
         assert_eq!(self.unacked, unacked, "the subscription counts what is sent");
         for consumer in &self.consumers {
