@@ -157,6 +157,8 @@ impl Producers {
         let connection = request.key.connection;
         if let Some(holder) = self.names.get(&request.name).copied()
             && holder.connection != connection
+            // One that drives everybody out need not ask.
+            && request.mode != ProducerAccessMode::ExclusiveWithFencing
             && !gate.fenced
             && !gate.terminated
         {

@@ -190,6 +190,15 @@ fn exclusive_modes_follow_the_table() {
 }
 
 #[test]
+fn fencing_takes_a_name_without_asking() {
+    let mut world = World::new();
+    world.ask(1, "a", Shared, None);
+    let closed = Seen::Closed { to: 1, producer: 1 };
+    let seen = world.ask(2, "a", ExclusiveWithFencing, None);
+    assert_eq!(seen, [closed, Seen::SavedEpoch(0), success(2, "a", Some(0))]);
+}
+
+#[test]
 fn a_holder_is_told_once_its_epoch_is_durable() {
     let mut world = World::new();
     let key = ClientKey { connection: ConnectionId(1), id: 1 };
