@@ -33,6 +33,8 @@ pub(super) struct Subscription {
     pub(super) durable: bool,
     /// Being reset or deleted: nobody may join, nothing is sent.
     pub(super) fenced: bool,
+    /// Without consumers since then, as far as ticks saw.
+    pub(super) idle_since: Option<Instant>,
     kind: SubscriptionType,
     dispatcher: Option<Dispatcher>,
     /// Consumers that were told that the topic has ended.
@@ -64,6 +66,7 @@ impl Subscription {
             cursor,
             durable,
             fenced: false,
+            idle_since: None,
             kind: SubscriptionType::Exclusive,
             dispatcher: None,
             told_of_end: Vec::new(),

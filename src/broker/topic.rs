@@ -30,6 +30,9 @@ const READ_RETRY_MIN: Duration = Duration::from_millis(100);
 /// Longest wait after failed reads.
 const READ_RETRY_MAX: Duration = Duration::from_secs(15);
 
+/// A reader that was closed by its own seek comes back within this, or its cursor goes.
+const READER_RETURN_MAX: Duration = Duration::from_secs(60);
+
 /// What recovery found of a topic.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct Recovered {
@@ -268,6 +271,11 @@ impl Topic {
     /// Now and then (`cursorFlushIntervalMs`): cursors that moved are saved.
     pub fn on_tick(&mut self, clock: Clock) {
         self.producers.on_tick(clock.now);
+        self.subscriptions.retain(|_, subscription| {
+            let idle = !subscription.durable && subscription.consumers().is_empty();
+            subscription.idle_since = subscription.idle_since.filter(|_| idle).or(idle.then_some(clock.now));
+            subscription.idle_since.is_none_or(|since| clock.now.since(since) < READER_RETURN_MAX)
+        });
         for (name, subscription) in &mut self.subscriptions {
             if subscription.durable && !subscription.fenced && subscription.cursor.take_dirty() {
                 let state = subscription.cursor.save();

@@ -129,6 +129,20 @@ fn readers_begin_where_they_say_and_leave_nothing() {
 }
 
 #[test]
+fn a_reader_that_seeks_and_does_not_return_is_forgotten() {
+    let mut world = World::new(Settings::default());
+    world.plain(3);
+    world.subscribe_as(1, CommandSubscribe { durable: Some(false), ..CommandSubscribe::default() });
+    let seek = CommandSeek { consumer_id: 1, message_id: Some(id(1)), ..CommandSeek::default() };
+    assert_eq!(world.command(1, Command::Seek(seek)), ["c1 closed", "c1 ok 0"]);
+    world.topic.on_tick(world.clock);
+    assert_eq!(world.topic.backlog("s"), Some((2, 0)), "it may return");
+    world.pass(READER_RETURN_MAX);
+    world.topic.on_tick(world.clock);
+    assert_eq!(world.topic.backlog("s"), None);
+}
+
+#[test]
 fn a_terminated_topic_tells_who_is_through() {
     let mut world = World::new(Settings::default());
     world.subscribe(1, Exclusive);
