@@ -118,6 +118,50 @@ pub const CHUNKED_MESSAGE_AGE_MAX: Duration = Duration::from_secs(60);
 /// Largest reassembled chunked message, bytes: what one message may occupy of a core's memory.
 pub const CHUNKED_MESSAGE_BYTES_MAX: usize = 64 << 20;
 
+// ---- Embedded broker
+
+/// 64-bit words of an `ack_set`: no batch has more messages. Bounds what one id makes a cursor keep.
+pub const ACK_SET_WORDS_MAX: usize = FOREIGN_BATCH_MESSAGES_MAX as usize / 64;
+/// Ranges of single acknowledged entries, and entries acknowledged in part, that a cursor's saved state holds, each. What is beyond
+/// is delivered again after a restart. Source: the original's `managedLedgerMaxUnackedRangesToPersist`.
+pub const CURSOR_RANGES_SAVED_MAX: usize = 10_000;
+/// Entries acknowledged in part that a cursor holds in memory. Beyond, a partial ack is forgotten and the entry comes whole.
+pub const CURSOR_PARTIAL_MAX: usize = 100_000;
+/// Bytes of newest entries a topic keeps for its consumers.
+pub const TOPIC_TAIL_BYTES_MAX: usize = 1 << 20;
+/// Bytes of entries read back that a topic keeps until they are sent.
+pub const TOPIC_BACKLOG_BYTES_MAX: usize = 1 << 20;
+/// Bytes asked of the store at once for a consumer that is behind.
+pub const READ_AHEAD_BYTES: usize = 256 * 1024;
+/// Entries asked of the store at once. Source: the original's `dispatcherMaxReadBatchSize`.
+pub const READ_AHEAD_ENTRIES_MAX: u64 = 100;
+/// Bytes a topic sends before it lets the core do other work.
+pub const DISPATCH_BYTES_MAX: usize = 512 * 1024;
+/// Entries a topic looks at before it lets the core do other work.
+pub const DISPATCH_ENTRIES_MAX: usize = 1024;
+/// SENDs for a producer that the broker closed are ignored for this long. Source: binary protocol 7.4.
+pub const CLOSED_PRODUCER_MEMORY: Duration = Duration::from_secs(30);
+/// A new active consumer of a Failover subscription waits this long (`activeConsumerFailoverDelayTimeMillis`), so that the acks
+/// of the old one arrive first.
+pub const FAILOVER_DELAY: Duration = Duration::from_secs(1);
+/// Delayed messages may come this much early (`delayedDeliveryTickTimeMillis`).
+pub const DELAYED_TICK: Duration = Duration::from_secs(1);
+/// Delayed entries a subscription holds in its index; beyond, it stops reading ahead. About 24 bytes each.
+pub const DELAYED_ENTRIES_MAX: usize = 10_000_000;
+/// Unacknowledged messages of a consumer of a shared subscription (`maxUnackedMessagesPerConsumer`).
+pub const CONSUMER_UNACKED_MAX: u32 = 50_000;
+/// Unacknowledged messages of a shared subscription (`maxUnackedMessagesPerSubscription`).
+pub const SUBSCRIPTION_UNACKED_MAX: u32 = 200_000;
+/// Entries that a Key_Shared subscription sets aside per consumer while their keys are blocked
+/// (`keySharedLookAheadMsgInReplayThresholdPerConsumer`).
+pub const KEY_LOOK_AHEAD_PER_CONSUMER: usize = 2_000;
+/// The same for all of its consumers (`keySharedLookAheadMsgInReplayThresholdPerSubscription`).
+pub const KEY_LOOK_AHEAD_MAX: usize = 20_000;
+/// Hash points of each consumer on a ring (`subscriptionKeySharedConsistentHashingReplicaPoints`).
+pub const RING_POINTS: u32 = 100;
+/// Names whose last sequence ids are saved for deduplication (`brokerDeduplicationMaxNumberOfProducers`).
+pub const DEDUP_NAMES_MAX: usize = 10_000;
+
 // ---- Cores
 
 /// Connections of one core (clients and brokers): size of the slot table.
@@ -145,6 +189,8 @@ const _: () = assert!(
     SESSION_PENDING_BYTES_MAX < PROCESS_PENDING_BYTES_MAX,
     "one session cannot take the whole budget"
 );
+const _: () = assert!(READ_AHEAD_BYTES <= TOPIC_BACKLOG_BYTES_MAX, "what is read has room");
+const _: () = assert!(KEY_LOOK_AHEAD_PER_CONSUMER <= KEY_LOOK_AHEAD_MAX, "one consumer's share is a share");
 const _: () = assert!(MESSAGE_SIZE_DEFAULT <= MESSAGE_SIZE_MAX, "the default is a legal announcement");
 const _: () = assert!(CORE_LINKS_ROOM < CORE_CONNECTIONS_MAX, "clients have room beside the links");
 const _: () = assert!(BACKOFF_MIN.as_millis() < BACKOFF_MAX.as_millis(), "back-off grows");

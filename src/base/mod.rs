@@ -1,5 +1,6 @@
 //! The words everything else is written in: time, ids, tables, timers, limits. Nothing here does I/O.
 
+pub mod id;
 pub mod limit;
 pub mod pool;
 pub mod prng;

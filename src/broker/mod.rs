@@ -1,0 +1,15 @@
+//! The embedded broker's core: one topic is a value owned by one core. Typed commands of connections, and what became of storage,
+//! go in; commands for connections, and storage asked for by value, come out. No socket, file or clock.
+
+mod ack_set;
+pub mod cursor;
+mod dedup;
+mod dispatch;
+mod entries;
+pub mod event;
+pub mod ledgers;
+mod producers;
+mod publish;
+pub mod settings;
+mod subscription;
+pub mod topic;
