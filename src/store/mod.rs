@@ -2,12 +2,12 @@
 //! format and the promises; this is the code that keeps them.
 //!
 //! Nothing here touches a file. [`Log`] asks for [`DiskOp`]s by value and is told what became of each; whoever owns a disk
-//! (a core, or a seeded simulation) carries them out. [`recover`] is a pure function over what the files hold.
+//! (a core, or a seeded simulation) carries them out. [`recover()`] is a pure function over what the files hold.
 
-pub mod id;
 mod codec;
 pub mod disk;
 pub mod frame;
+pub mod id;
 pub mod index;
 pub mod journal;
 pub mod log;

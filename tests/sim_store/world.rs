@@ -2,8 +2,8 @@
 
 use crate::disk::SimDisk;
 use bytes::Bytes;
-use pulsegate::store::id::{EntryId, LedgerId, Position};
 use pulsegate::base::prng::Prng;
+use pulsegate::store::id::{EntryId, LedgerId, Position};
 use pulsegate::store::log::Config;
 use pulsegate::store::{
     Acks, CursorId, CursorSet, DiskOp, Event, Log, LogError, Lookup, OpId, Record, RecoverError, State,

@@ -1,6 +1,6 @@
 use super::*;
-use crate::store::id::{EntryId, LedgerId, Position};
 use crate::base::prng::Prng;
+use crate::store::id::{EntryId, LedgerId, Position};
 use crate::store::record::{Acks, CursorSet, Head, Piece, TopicPut};
 use crate::store::recover::{Contents, RecoverError, recover};
 use crate::store::{CursorId, State, TopicId};
