@@ -408,19 +408,21 @@ impl Gateway {
     }
 
     fn link_end_with(&mut self, io: &mut Links, key: Key, failure: Failure) {
+        self.drop_connection(io, key);
+        self.link_gone(io, key, &failure);
+    }
+
+    /// Resets a link's connection, if it has one.
+    fn drop_connection(&mut self, io: &mut Links, key: Key) {
         if let Some(conn) = self.links.get_mut(key).and_then(|broker| broker.conn.take()) {
             self.conns.remove(conn);
             io.abort(conn);
         }
-        self.link_gone(io, key, &failure);
     }
 
     /// The broker ended the connection of a link.
     pub(super) fn link_closed_by_broker(&mut self, io: &mut Links, key: Key) {
-        if let Some(conn) = self.links.get_mut(key).and_then(|broker| broker.conn.take()) {
-            self.conns.remove(conn);
-            io.abort(conn);
-        }
+        self.drop_connection(io, key);
         self.link_lost(io, key, "closed by the broker");
     }
 
