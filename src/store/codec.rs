@@ -30,10 +30,6 @@ impl<'a> Reader<'a> {
         self.array().map(u64::from_le_bytes)
     }
 
-    pub(super) fn i64(&mut self) -> Option<i64> {
-        self.array().map(i64::from_le_bytes)
-    }
-
     /// A count of things that take at least `each` bytes: bounded by what is left, so that nothing is reserved for a lie.
     pub(super) fn count(&mut self, each: usize) -> Option<usize> {
         let count = self.u32()? as usize;

@@ -1,6 +1,6 @@
 //! What the log asks of its disk, and what it is told.
 
-use crate::store::id::LedgerId;
+use crate::base::id::LedgerId;
 use bytes::Bytes;
 
 /// Unit of every write: offset and length are multiples of it, as direct I/O wants.

@@ -11,7 +11,7 @@ use super::recover::Recovered;
 use super::segment::{self, Stored, Tail};
 use super::settle::{self, Settler};
 use super::state::{Misfit, State};
-use crate::store::id::{EntryId, LedgerId, Position};
+use crate::base::id::{EntryId, LedgerId, Position};
 use bytes::Bytes;
 use std::collections::{BTreeMap, VecDeque};
 
@@ -221,7 +221,7 @@ impl Log {
             return Err(LogError::NotOpen);
         }
         let next = self.state.ledgers.get(&ledger).ok_or(Misfit::Ledger)?.entries;
-        let position = Position { ledger, entry: EntryId(next.cast_signed()) };
+        let position = Position { ledger, entry: EntryId(next) };
         let ticket = self.push(wall_ms, &Record::Entry { position, messages, bytes: &bytes })?;
         let tail = self.tails.entry(ledger).or_insert_with(|| Tail { first: next, ..Tail::default() });
         tail.entries.push_back(Stored { wall_ms, messages, bytes });
@@ -270,9 +270,10 @@ impl Log {
     /// Looks an entry up, and asks the disk for it if it is not in memory.
     pub fn read(&mut self, position: Position) -> Lookup {
         let ledger = position.ledger;
-        let (true, Ok(entry)) = (self.is_open(), u64::try_from(position.entry.0)) else {
+        let entry = position.entry.0;
+        if !self.is_open() {
             return Lookup::Absent;
-        };
+        }
         let Some(found) = self.state.ledgers.get(&ledger) else { return Lookup::Absent };
         if entry >= self.readable.get(&ledger).copied().unwrap_or(found.entries) {
             return Lookup::Absent;
@@ -452,7 +453,7 @@ impl Log {
             self.fetch(read);
             return;
         }
-        let first = EntryId(read.piece.first.cast_signed());
+        let first = EntryId(read.piece.first);
         self.events.push_back(Event::Read { id: read.id, ledger: read.ledger, first, entries });
     }
 }

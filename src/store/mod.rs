@@ -7,7 +7,6 @@
 mod codec;
 pub mod disk;
 pub mod frame;
-pub mod id;
 pub mod index;
 pub mod journal;
 pub mod log;
@@ -22,6 +21,10 @@ pub use log::{Config, Event, Log, LogError, Lookup, ReadError, ReadId, Ticket};
 pub use record::{Acks, CursorSet, Record, TopicPut};
 pub use recover::{Contents, RecoverError, Recovered, recover};
 pub use state::{Cursor, State};
+
+/// Which of the data folder's stores: from 0. A topic's name decides it, so it is the same on every core and after every start.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct StoreId(pub u16);
 
 /// A topic's number in its store. Chosen by the broker, never used again.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]

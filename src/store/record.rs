@@ -2,7 +2,7 @@
 
 use super::codec::Reader;
 use super::{CursorId, TopicId};
-use crate::store::id::{EntryId, LedgerId, Position};
+use crate::base::id::{EntryId, LedgerId, Position};
 
 /// Bytes of a record's header.
 pub const HEADER: usize = 40;
@@ -64,9 +64,10 @@ pub struct CursorSet<'a> {
 /// What is consumed.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Acks {
-    /// Everything up to and including this is consumed.
-    pub mark_delete: Position,
-    /// Consumed beyond it: first entry, and the last of the same ledger.
+    /// Everything below this is consumed: the place of the first entry that may not be. Any place may stand here, also one
+    /// behind a ledger's last entry, or `0:0` for a cursor that has consumed nothing.
+    pub below: Position,
+    /// Consumed beyond it: first entry, and the one behind the last, in the same ledger.
     pub ranges: Vec<(Position, EntryId)>,
     /// Batches consumed in part: a 1 bit is a message still unacked. No words: forget the entry.
     pub partial: Vec<(Position, Vec<u64>)>,
@@ -141,7 +142,7 @@ fn encode_body(record: &Record<'_>, out: &mut Vec<u8>) -> (u8, u64, u64, u32) {
     match record {
         Record::Entry { position, messages, bytes } => {
             out.extend_from_slice(bytes);
-            (1, position.ledger.0, position.entry.0.cast_unsigned(), *messages)
+            (1, position.ledger.0, position.entry.0, *messages)
         }
         Record::LedgerOpen(ledger, topic) => (2, ledger.0, topic.0, 0),
         Record::LedgerClose(ledger, entries) => (3, ledger.0, *entries, 0),
@@ -192,11 +193,11 @@ fn put_position(position: Position, out: &mut Vec<u8>) {
 }
 
 fn put_acks(acks: &Acks, out: &mut Vec<u8>) {
-    put_position(acks.mark_delete, out);
+    put_position(acks.below, out);
     put_count(acks.ranges.len(), out);
-    for (first, last) in &acks.ranges {
+    for (first, end) in &acks.ranges {
         put_position(*first, out);
-        out.extend_from_slice(&last.0.to_le_bytes());
+        out.extend_from_slice(&end.0.to_le_bytes());
     }
     put_count(acks.partial.len(), out);
     for (position, words) in &acks.partial {
@@ -233,7 +234,7 @@ fn decode_body(kind: u8, key: u64, sub: u64, messages: u32, bytes: &[u8]) -> Opt
     let mut body = Reader(bytes);
     let record = match kind {
         1 => {
-            let position = Position { ledger, entry: EntryId(i64::try_from(sub).ok()?) };
+            let position = Position { ledger, entry: EntryId(sub) };
             return Some(Record::Entry { position, messages, bytes });
         }
         2 => Record::LedgerOpen(ledger, TopicId(sub)),
@@ -272,13 +273,13 @@ fn name<'a>(body: &mut Reader<'a>) -> Option<&'a [u8]> {
 }
 
 fn position(body: &mut Reader<'_>) -> Option<Position> {
-    Some(Position { ledger: LedgerId(body.u64()?), entry: EntryId(body.i64()?) })
+    Some(Position { ledger: LedgerId(body.u64()?), entry: EntryId(body.u64()?) })
 }
 
 fn acks(body: &mut Reader<'_>) -> Option<Acks> {
-    let mark_delete = position(body)?;
+    let below = position(body)?;
     let ranges = (0..body.count(24)?)
-        .map(|_| Some((position(body)?, EntryId(body.i64()?))))
+        .map(|_| Some((position(body)?, EntryId(body.u64()?))))
         .collect::<Option<Vec<_>>>()?;
     let mut partial = Vec::new();
     for _ in 0..body.count(20)? {
@@ -286,5 +287,5 @@ fn acks(body: &mut Reader<'_>) -> Option<Acks> {
         let words = (0..body.count(8)?).map(|_| body.u64()).collect::<Option<Vec<_>>>()?;
         partial.push((at, words));
     }
-    Some(Acks { mark_delete, ranges, partial })
+    Some(Acks { below, ranges, partial })
 }

@@ -8,7 +8,7 @@ use super::record::Record;
 use super::segment::{Stored, Tail};
 use super::settle::Kept;
 use super::state::{Misfit, State};
-use crate::store::id::LedgerId;
+use crate::base::id::LedgerId;
 use bytes::Bytes;
 use std::collections::{BTreeMap, VecDeque};
 
@@ -278,7 +278,7 @@ fn checkpoints(contents: &Contents, store: u64) -> Result<Start, RecoverError> {
 /// Keeps an entry in memory: the journal alone holds it. A copy, for a slice would keep the whole slot.
 fn keep(tails: &mut BTreeMap<LedgerId, Tail>, wall_ms: u64, record: &Record<'_>) {
     let Record::Entry { position, messages, bytes } = record else { return };
-    let first = position.entry.0.cast_unsigned();
+    let first = position.entry.0;
     let tail = tails.entry(position.ledger).or_insert_with(|| Tail { first, ..Tail::default() });
     let bytes = Bytes::copy_from_slice(bytes);
     tail.entries.push_back(Stored { wall_ms, messages: *messages, bytes });

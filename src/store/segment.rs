@@ -2,7 +2,7 @@
 
 use super::frame::{self, Builder, Home, Stamp};
 use super::record::{self, Piece, Record};
-use crate::store::id::{EntryId, LedgerId, Position};
+use crate::base::id::{EntryId, LedgerId, Position};
 use bytes::Bytes;
 use std::collections::VecDeque;
 
@@ -54,7 +54,7 @@ pub fn piece(
         if !builder.is_empty() && grown > PIECE_BYTES {
             break;
         }
-        let position = Position { ledger, entry: EntryId(i64::try_from(entry).ok()?) };
+        let position = Position { ledger, entry: EntryId(entry) };
         let record = Record::Entry { position, messages: stored.messages, bytes: &stored.bytes };
         builder.push(stored.wall_ms, &record);
         entry += 1;
@@ -71,7 +71,7 @@ pub fn entries(bytes: &Bytes, ledger: LedgerId, store: u64, piece: &Piece) -> Op
     let mut found = Vec::new();
     for (next, (wall_ms, record)) in (piece.first..).zip(frame::records(bytes, &header)?) {
         let Record::Entry { position, messages, bytes: entry } = record else { return None };
-        if position.ledger != ledger || position.entry.0.cast_unsigned() != next {
+        if position.ledger != ledger || position.entry.0 != next {
             return None;
         }
         found.push(Stored { wall_ms, messages, bytes: bytes.slice_ref(entry) });

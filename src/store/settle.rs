@@ -8,7 +8,7 @@ use super::journal;
 use super::record::{Head, Piece};
 use super::segment::{self, Tail};
 use super::state::State;
-use crate::store::id::LedgerId;
+use crate::base::id::LedgerId;
 use std::collections::{BTreeMap, VecDeque};
 
 /// Checkpoints kept: the newest may rot.

@@ -4,7 +4,7 @@ use super::frame::Builder;
 use super::index::Index;
 use super::record::{Acks, CursorSet, Head, Record, TopicPut};
 use super::{CursorId, TopicId};
-use crate::store::id::{EntryId, LedgerId, Position};
+use crate::base::id::{EntryId, LedgerId, Position};
 use std::collections::BTreeMap;
 
 /// A topic.
@@ -40,9 +40,9 @@ pub struct Cursor {
     pub name: Vec<u8>,
     /// Its owner's properties, opaque here.
     pub properties: Vec<u8>,
-    /// Everything up to and including this is consumed.
-    pub mark_delete: Position,
-    /// Consumed beyond it, merged: first entry to last entry of the same ledger.
+    /// Everything below this is consumed.
+    pub below: Position,
+    /// Consumed beyond it, merged: first entry to the one behind the last, in the same ledger.
     pub ranges: BTreeMap<Position, EntryId>,
     /// Batches consumed in part: a 1 bit is a message still unacked.
     pub partial: BTreeMap<Position, Vec<u64>>,
@@ -85,7 +85,7 @@ impl State {
         match record {
             Record::Entry { position, .. } => {
                 let ledger = self.ledgers.get_mut(&position.ledger).ok_or(Misfit::Ledger)?;
-                if ledger.closed || position.entry.0.cast_unsigned() != ledger.entries {
+                if ledger.closed || position.entry.0 != ledger.entries {
                     return Err(Misfit::Entry);
                 }
                 (ledger.entries, ledger.last_ms) = (ledger.entries + 1, wall_ms);
@@ -182,7 +182,7 @@ impl Cursor {
         let mut cursor = Cursor {
             name: set.name.to_vec(),
             properties: set.properties.to_vec(),
-            mark_delete: set.acks.mark_delete,
+            below: set.acks.below,
             ranges: BTreeMap::new(),
             partial: BTreeMap::new(),
         };
@@ -192,52 +192,59 @@ impl Cursor {
 
     /// The whole of what is consumed.
     pub fn acks(&self) -> Acks {
-        let ranges = self.ranges.iter().map(|(first, last)| (*first, *last)).collect();
+        let ranges = self.ranges.iter().map(|(first, end)| (*first, *end)).collect();
         let partial = self.partial.iter().map(|(at, words)| (*at, words.clone())).collect();
-        Acks { mark_delete: self.mark_delete, ranges, partial }
+        Acks { below: self.below, ranges, partial }
     }
 
     /// The entry is consumed.
     pub fn is_acked(&self, at: Position) -> bool {
-        let below = self.ranges.range(..=at).next_back();
-        at <= self.mark_delete
-            || below.is_some_and(|(first, last)| first.ledger == at.ledger && at.entry <= *last)
+        let range = self.ranges.range(..=at).next_back();
+        at < self.below || range.is_some_and(|(first, end)| first.ledger == at.ledger && at.entry < *end)
     }
 
     fn update(&mut self, acks: &Acks) {
-        self.mark_delete = self.mark_delete.max(acks.mark_delete);
-        for (first, last) in &acks.ranges {
-            self.add(*first, *last);
-        }
         for (at, words) in &acks.partial {
             if words.is_empty() {
                 self.partial.remove(at);
-            } else {
+            } else if !self.is_acked(*at) {
                 self.partial.insert(*at, words.clone());
             }
         }
-        let mark = self.mark_delete;
-        self.ranges.retain(|first, last| Position { ledger: first.ledger, entry: *last } > mark);
-        let partial = std::mem::take(&mut self.partial);
-        self.partial = partial.into_iter().filter(|(at, _)| !self.is_acked(*at)).collect();
+        for (first, end) in &acks.ranges {
+            self.add(*first, *end);
+        }
+        if acks.below > self.below {
+            self.below = acks.below;
+            self.partial = self.partial.split_off(&acks.below);
+        }
+        while let Some((first, end)) = self.ranges.first_key_value()
+            && (Position { ledger: first.ledger, entry: *end }) <= self.below
+        {
+            self.ranges.pop_first();
+        }
     }
 
     /// Adds a range, joined with those it overlaps or touches.
-    fn add(&mut self, first: Position, last: EntryId) {
-        let (mut first, mut last) = (first, last);
-        if last < first.entry {
+    fn add(&mut self, first: Position, end: EntryId) {
+        let (mut first, mut end) = (first, end);
+        if end <= first.entry {
             return;
         }
-        let touches = Position { ledger: first.ledger, entry: EntryId(last.0.saturating_add(1)) };
-        while let Some((start, end)) = self.ranges.range(..=touches).next_back() {
-            let (start, end) = (*start, *end);
-            if start.ledger != first.ledger || end.0.saturating_add(1) < first.entry.0 {
+        let behind = Position { ledger: first.ledger, entry: end };
+        while let Some((at, _)) = self.partial.range(first..behind).next() {
+            let at = *at;
+            self.partial.remove(&at);
+        }
+        while let Some((start, stop)) = self.ranges.range(..=behind).next_back() {
+            let (start, stop) = (*start, *stop);
+            if start.ledger != first.ledger || stop < first.entry {
                 break;
             }
-            (first, last) = (first.min(start), last.max(end));
+            (first, end) = (first.min(start), end.max(stop));
             self.ranges.remove(&start);
         }
-        self.ranges.insert(first, last);
+        self.ranges.insert(first, end);
     }
 }
 
@@ -245,29 +252,31 @@ impl Cursor {
 mod tests {
     use super::*;
 
-    fn at(entry: i64) -> Position {
+    fn at(entry: u64) -> Position {
         Position { ledger: LedgerId(3), entry: EntryId(entry) }
     }
 
-    fn cursor(ranges: &[(i64, i64)]) -> Cursor {
-        let ranges = ranges.iter().map(|(first, last)| (at(*first), EntryId(*last))).collect();
-        let acks = Acks { mark_delete: at(-1), ranges, partial: vec![(at(4), vec![5]), (at(50), vec![1])] };
+    fn cursor(ranges: &[(u64, u64)]) -> Cursor {
+        let ranges = ranges.iter().map(|(first, end)| (at(*first), EntryId(*end))).collect();
+        let acks = Acks { below: at(0), ranges, partial: vec![(at(4), vec![5]), (at(50), vec![1])] };
         Cursor::new(&CursorSet { name: b"s", acks, properties: b"" })
     }
 
     #[test]
-    fn ranges_are_joined_and_dropped_below_the_mark() {
-        let mut cursor = cursor(&[(10, 12), (20, 21), (13, 14), (18, 19), (3, 5)]);
+    fn ranges_are_joined_and_dropped_below_the_floor() {
+        let mut cursor = cursor(&[(10, 13), (20, 22), (13, 15), (18, 20), (3, 6)]);
         let found = |cursor: &Cursor| {
-            cursor.ranges.iter().map(|(first, last)| (first.entry.0, last.0)).collect::<Vec<_>>()
+            cursor.ranges.iter().map(|(first, end)| (first.entry.0, end.0)).collect::<Vec<_>>()
         };
-        assert_eq!(found(&cursor), [(3, 5), (10, 14), (18, 21)]);
+        assert_eq!(found(&cursor), [(3, 6), (10, 15), (18, 22)]);
         assert_eq!(cursor.partial.keys().collect::<Vec<_>>(), [&at(50)], "entry 4 is acked as a whole");
-        assert!(cursor.is_acked(at(14)) && !cursor.is_acked(at(15)) && cursor.is_acked(at(-1)));
-        cursor.update(&Acks { mark_delete: at(10), ranges: vec![], partial: vec![] });
-        assert_eq!(found(&cursor), [(10, 14), (18, 21)]);
-        cursor.update(&Acks { mark_delete: at(2), ranges: vec![(at(8), EntryId(40))], partial: vec![] });
-        assert_eq!((cursor.mark_delete, found(&cursor)), (at(10), vec![(8, 40)]), "the mark never falls");
+        assert!(cursor.is_acked(at(14)) && !cursor.is_acked(at(15)) && !cursor.is_acked(at(0)));
+        cursor.update(&Acks { below: at(11), ranges: vec![], partial: vec![(at(5), vec![1])] });
+        assert_eq!((found(&cursor), cursor.partial.len()), (vec![(10, 15), (18, 22)], 1));
+        cursor.update(&Acks { below: at(2), ranges: vec![(at(8), EntryId(40))], partial: vec![] });
+        assert_eq!((cursor.below, found(&cursor)), (at(11), vec![(8, 40)]), "the floor never falls");
+        cursor.update(&Acks { below: at(51), ranges: vec![], partial: vec![] });
+        assert_eq!((found(&cursor), cursor.partial.len()), (vec![], 0));
     }
 
     #[test]

@@ -2,9 +2,9 @@
 
 use crate::seeds;
 use crate::world::{CONFIG, STORE, World, comparable};
+use pulsegate::base::id::{EntryId, LedgerId, Position};
 use pulsegate::base::prng::Prng;
 use pulsegate::store::disk::BLOCK;
-use pulsegate::store::id::{EntryId, LedgerId, Position};
 use pulsegate::store::{DiskError, Event, FileName, Lookup, ReadError, RecoverError, recover};
 
 fn run(world: &mut World, steps: u64) {

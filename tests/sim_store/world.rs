@@ -2,8 +2,8 @@
 
 use crate::disk::SimDisk;
 use bytes::Bytes;
+use pulsegate::base::id::{EntryId, LedgerId, Position};
 use pulsegate::base::prng::Prng;
-use pulsegate::store::id::{EntryId, LedgerId, Position};
 use pulsegate::store::log::Config;
 use pulsegate::store::{
     Acks, CursorId, CursorSet, DiskOp, Event, Log, LogError, Lookup, OpId, Record, RecoverError, State,
@@ -163,16 +163,16 @@ impl World {
             (19, ..) if closed.len() > 3 => Record::LedgerDelete(closed[0]),
             (20, Some(topic), ..) if topics.len() > 3 => Record::TopicDelete(topic),
             (21, Some(topic), ..) => {
-                let mark = Position { ledger: LedgerId(0), entry: EntryId(-1) };
-                let acks = Acks { mark_delete: mark, ranges: vec![], partial: vec![] };
+                let below = Position { ledger: LedgerId(0), entry: EntryId(0) };
+                let acks = Acks { below, ranges: vec![], partial: vec![] };
                 let set = CursorSet { name: b"subscription", acks, properties: b"p" };
                 Record::CursorSet(topic, CursorId(id), set)
             }
             (22..26, _, Some((ledger, entries)), Some((topic, cursor))) => {
-                let at = |entry: u64| Position { ledger, entry: EntryId(entry as i64) };
-                let ranges = vec![(at(entries / 2), EntryId(entries as i64))];
-                let mark_delete = at(entries / 3);
-                let acks = Acks { mark_delete, ranges, partial: vec![(at(entries + 1), vec![id])] };
+                let at = |entry: u64| Position { ledger, entry: EntryId(entry) };
+                let ranges = vec![(at(entries / 2), EntryId(entries))];
+                let below = at(entries / 3);
+                let acks = Acks { below, ranges, partial: vec![(at(entries + 1), vec![id])] };
                 Record::CursorUpdate(topic, cursor, acks)
             }
             (26, _, _, Some((topic, cursor))) => Record::CursorDelete(topic, cursor),
@@ -204,7 +204,7 @@ impl World {
         let (mut count, mut fetched) = (0, 0);
         for (ledger, entries) in all {
             for entry in 0..entries {
-                let position = Position { ledger, entry: EntryId(entry as i64) };
+                let position = Position { ledger, entry: EntryId(entry) };
                 let bytes = match self.log.read(position) {
                     Lookup::Ready(stored) => stored.bytes,
                     Lookup::Fetch(id) => {

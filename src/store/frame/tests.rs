@@ -1,6 +1,6 @@
 use super::*;
+use crate::base::id::{EntryId, LedgerId, Position};
 use crate::base::prng::Prng;
-use crate::store::id::{EntryId, LedgerId, Position};
 use crate::store::record::{Acks, CursorSet, Head, Piece, TopicPut};
 use crate::store::recover::{Contents, RecoverError, recover};
 use crate::store::{CursorId, State, TopicId};
@@ -15,7 +15,7 @@ const TOPIC: TopicId = TopicId(3);
 const LEDGER: LedgerId = LedgerId(7);
 const CURSOR: CursorId = CursorId(9);
 
-fn at(entry: i64) -> Position {
+fn at(entry: u64) -> Position {
     Position { ledger: LEDGER, entry: EntryId(entry) }
 }
 
@@ -24,8 +24,8 @@ fn put() -> TopicPut<'static> {
 }
 
 fn cursor() -> CursorSet<'static> {
-    let (ranges, partial) = (vec![(at(2), EntryId(4))], vec![(at(5), vec![0xf0, 1])]);
-    CursorSet { name: b"s", acks: Acks { mark_delete: at(-1), ranges, partial }, properties: b"p" }
+    let (ranges, partial) = (vec![(at(2), EntryId(5))], vec![(at(5), vec![0xf0, 1])]);
+    CursorSet { name: b"s", acks: Acks { below: at(0), ranges, partial }, properties: b"p" }
 }
 
 fn long() -> Vec<u8> {
@@ -51,8 +51,7 @@ fn first(long: &[u8]) -> [(u64, Record<'_>); 5] {
 }
 
 fn second() -> [(u64, Record<'static>); 5] {
-    let update =
-        Acks { mark_delete: at(0), ranges: vec![(at(6), EntryId(6))], partial: vec![(at(5), vec![])] };
+    let update = Acks { below: at(1), ranges: vec![(at(6), EntryId(7))], partial: vec![(at(5), vec![])] };
     [
         (1005, Record::CursorUpdate(TOPIC, CURSOR, update)),
         (1006, Record::LedgerClose(LEDGER, 2)),

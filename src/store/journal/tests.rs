@@ -47,9 +47,9 @@ fn a_short_write_is_gone_on_with_from_a_whole_block() {
     let mut out = Outbox::default();
     let mut journal = journal(&mut out);
     let bytes = vec![1; 3 * BLOCK];
-    let position = crate::store::id::Position {
-        ledger: crate::store::id::LedgerId(1),
-        entry: crate::store::id::EntryId(0),
+    let position = crate::base::id::Position {
+        ledger: crate::base::id::LedgerId(1),
+        entry: crate::base::id::EntryId(0),
     };
     journal.append(0, &Record::Entry { position, messages: 1, bytes: &bytes });
     journal.drive(&mut out);

@@ -38,17 +38,17 @@ def name(text):
     return struct.pack("<I", len(text)) + text
 
 
-def acks(mark, ranges, partial):
-    out = struct.pack("<QqI", *mark, len(ranges))
-    out += b"".join(struct.pack("<Qqq", *item) for item in ranges)
+def acks(below, ranges, partial):
+    out = struct.pack("<QQI", *below, len(ranges))
+    out += b"".join(struct.pack("<QQQ", *item) for item in ranges)
     out += struct.pack("<I", len(partial))
     for ledger, entry, words in partial:
-        out += struct.pack(f"<QqI{len(words)}Q", ledger, entry, len(words), *words)
+        out += struct.pack(f"<QQI{len(words)}Q", ledger, entry, len(words), *words)
     return out
 
 
 TOPIC = name(b"persistent://public/default/t") + b"properties"
-CURSOR = name(b"s") + acks((7, -1), [(7, 2, 4)], [(7, 5, [0xF0, 1])]) + b"p"
+CURSOR = name(b"s") + acks((7, 0), [(7, 2, 5)], [(7, 5, [0xF0, 1])]) + b"p"
 first, previous = frame(1, 0, 0, [
     record(5, 3, 0, TOPIC, 1000),
     record(2, 7, 3, b"", 1001),
@@ -57,7 +57,7 @@ first, previous = frame(1, 0, 0, [
     record(7, 3, 9, CURSOR, 1004),
 ])
 second, previous = frame(1, 0, len(first), [
-    record(8, 3, 9, acks((7, 0), [(7, 6, 6)], [(7, 5, [])]), 1005),
+    record(8, 3, 9, acks((7, 1), [(7, 6, 7)], [(7, 5, [])]), 1005),
     record(3, 7, 2, b"", 1006),
     record(4, 7, 0, b"", 1007),
     record(9, 3, 9, b"", 1008),
