@@ -2,14 +2,18 @@
 //! go in; commands for connections, and storage asked for by value, come out. No socket, file or clock.
 
 mod ack_set;
+pub mod admin;
+pub mod catalogue;
 pub mod cursor;
 mod dedup;
 mod dispatch;
 mod entries;
 pub mod event;
+pub mod host;
 pub mod ledgers;
 mod producers;
 mod publish;
 pub mod settings;
+pub mod stats;
 mod subscription;
 pub mod topic;
