@@ -1,6 +1,7 @@
 //! State machines, one value each: a WebSocket producer, consumer or reader session, and the client side of a broker
 //! link. Events go in by `on_*`, outputs come out of `poll_*`; no socket, clock or random number lives here.
 
+pub mod arena;
 pub mod consumer;
 pub mod producer;
 pub mod replies;

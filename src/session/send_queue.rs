@@ -8,6 +8,7 @@
 
 use crate::base::limit::{MESSAGE_SIZE_DEFAULT, SEND_QUEUE_SPARE_MAX};
 use crate::base::time::Instant;
+use crate::session::arena::Entry;
 use crate::wire::pulsar::proto::{
     CommandProducer, CommandProducerSuccess, CommandSendReceipt, ProducerAccessMode,
 };
@@ -25,7 +26,7 @@ pub struct Pending<T> {
     /// Messages in the entry.
     pub messages: u32,
     /// From the `0x0e01` magic on.
-    pub entry: Vec<u8>,
+    pub entry: Entry,
     /// When the first message of the entry was queued: send timeout and latency count from here.
     pub queued_at: Instant,
     /// The owner's.
@@ -181,20 +182,21 @@ impl<T> SendQueue<T> {
         let highest_sequence_id = is_batch.then(|| self.next_sequence_id.wrapping_sub(1));
         self.messages += messages as usize;
         self.bytes += entry.len();
+        let entry = Entry::Own(entry);
         self.pending.push_back(Pending { sequence_id, highest_sequence_id, messages, entry, queued_at, tag });
         self.check();
     }
 
     /// The next entry to write to the link; counts as written from here on. `None`: detached, or nothing
     /// left.
-    pub fn next_unsent(&mut self) -> Option<&Pending<T>> {
+    pub fn next_unsent(&mut self) -> Option<&mut Pending<T>> {
         if !self.has_unsent() {
             return None;
         }
         self.unsent += 1;
         self.written = self.written.max(self.unsent);
         self.check();
-        self.pending.get(self.unsent - 1)
+        self.pending.get_mut(self.unsent - 1)
     }
 
     /// True when [`SendQueue::next_unsent`] would give something.

@@ -54,7 +54,7 @@ pub(crate) struct Link {
     pub(crate) consumers: BTreeMap<u64, Consumer>,
     /// Ids that were made on this link once.
     known: BTreeSet<u64>,
-    greeted: bool,
+    pub(crate) greeted: bool,
     /// Reads nothing and says nothing.
     pub(crate) mute: bool,
 }
@@ -64,6 +64,8 @@ pub(crate) struct Brokers {
     pub(crate) store: Store,
     pub(crate) links: Vec<Link>,
     owners: BTreeMap<String, usize>,
+    /// There is broker 0 alone.
+    pub(crate) embedded: bool,
     pub(crate) partitions: BTreeMap<String, u32>,
     pub(crate) faults: Faults,
     /// Consumers that gave their subscription up: to make them again would bring it back.
@@ -125,6 +127,7 @@ impl Brokers {
             store: Store::new(deduplicate),
             links: Vec::new(),
             owners: BTreeMap::new(),
+            embedded: false,
             partitions: BTreeMap::new(),
             faults,
             unsubscribed: BTreeSet::new(),
@@ -148,7 +151,7 @@ impl Brokers {
         }
     }
 
-    fn on_command(&mut self, at: usize, command: Command, rest: &[u8], prng: &mut Prng) {
+    pub(crate) fn on_command(&mut self, at: usize, command: Command, rest: &[u8], prng: &mut Prng) {
         let link = &mut self.links[at];
         if crate::loud() {
             eprintln!("link {:?} of broker {} < {command:?}", link.conn, link.broker);
@@ -273,7 +276,8 @@ impl Brokers {
     }
 
     fn owner(&mut self, topic: &str, prng: &mut Prng) -> usize {
-        *self.owners.entry(topic.to_owned()).or_insert_with(|| prng.below(BROKERS as u64) as usize)
+        let brokers = if self.embedded { 1 } else { BROKERS };
+        *self.owners.entry(topic.to_owned()).or_insert_with(|| prng.below(brokers as u64) as usize)
     }
 
     fn look_up(&mut self, at: usize, ask: &p::CommandLookupTopic, prng: &mut Prng) {
@@ -455,7 +459,7 @@ impl Brokers {
         }
         let at = prng.below(self.owners.len() as u64) as usize;
         let (topic, owner) = self.owners.iter_mut().nth(at).expect("below its length");
-        *owner = prng.below(BROKERS as u64) as usize;
+        *owner = prng.below(if self.embedded { 1 } else { BROKERS } as u64) as usize;
         let assigned_broker_service_url = (prng.below(2) == 0).then(|| url(*owner));
         for link in &mut self.links {
             let gone = |closed: &str| closed == topic;

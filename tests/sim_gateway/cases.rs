@@ -3,7 +3,9 @@
 use crate::world::config;
 use pulsegate::config::gateway::{GatewayConfig, ServiceUrl};
 use pulsegate::service::gateway::Gateway;
-use pulsegate::shard::{ConnKey, Handler, Links, ShardId};
+use pulsegate::service::gateway::local::{LocalBroker, LocalEvent, LocalRequest};
+use pulsegate::shard::{ConnKey, Handler, Links, Mail, ShardId};
+use pulsegate::wire::pulsar::{Command, proto as p};
 use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
@@ -19,6 +21,23 @@ impl Core {
         let mut gateway = Gateway::new(Arc::new(config_of(service)), ShardId(0), 1, 1);
         gateway.on_start(&mut io);
         Core { io, gateway }
+    }
+
+    /// Core `shard` of two, in front of the embedded broker.
+    fn embedded(shard: u16) -> Core {
+        let mut io = Links::simulated(ShardId(shard), 2);
+        let broker = LocalBroker { stores: 8, message_size_max: 1 << 20 };
+        let mut gateway = Gateway::local(Arc::new(config()), 2, 1, broker);
+        gateway.on_start(&mut io);
+        Core { io, gateway }
+    }
+
+    /// What the embedded broker is asked next.
+    fn asked(&mut self) -> Option<Command> {
+        match self.gateway.poll_local()? {
+            LocalRequest::Command { command, .. } => Some(command),
+            LocalRequest::Disconnected => None,
+        }
     }
 
     fn turn(&mut self) {
@@ -88,4 +107,95 @@ fn the_body_of_a_refused_upgrade_is_no_request() {
     core.turn();
     let said = core.said(client);
     assert!(said.starts_with("HTTP/1.1 ") && !said.starts_with("HTTP/1.1 400"), "{said}");
+}
+
+#[test]
+fn a_client_goes_to_the_core_of_its_topic_before_it_is_answered() {
+    let mut left = [0, 0];
+    for topic in ["t", "u", "v", "w", "x"] {
+        let v1 = "persistent/public/c/default";
+        let paths = [
+            format!("/ws/v2/producer/persistent/public/default/{topic}"),
+            format!("/ws/v2/consumer/persistent/public/default/{topic}/s"),
+            format!("/ws/v2/reader/persistent/public/default/{topic}"),
+            format!("/ws/v3/consumer/s?topics={topic},other-1,other-2"),
+            format!("/ws/producer/{v1}/{topic}"),
+        ];
+        for path in paths {
+            left[usize::from(goes_to_its_core(&path, topic))] += 1;
+        }
+    }
+    assert!(left[0] > 0 && left[1] > 0, "{left:?}");
+}
+
+/// Opens a session at core 0. True: it left for core 1.
+fn goes_to_its_core(path: &str, topic: &str) -> bool {
+    let middle = if path.contains("/c/") { "c/default" } else { "default" };
+    let name = format!("persistent://public/{middle}/{topic}");
+    let mut here = Core::embedded(0);
+    let elsewhere = here.gateway.steer(&here.io, &name).is_some();
+    let mut request = upgrade(path, "");
+    request.push_str("early");
+    let key = here.client(&request);
+    let mail = here.io.take_mail();
+    if !elsewhere {
+        assert!(mail.is_empty() && here.asked().is_some(), "{path} is served here");
+        return false;
+    }
+    let Some((ShardId(1), Mail::Adopt { head, peer, .. })) = mail.into_iter().next() else {
+        panic!("{path} does not leave")
+    };
+    assert_eq!(head, request.as_bytes(), "the head is read again there, and all behind it");
+    assert!(here.asked().is_none() && !here.io.is_open(key), "nothing was begun here, nothing is left");
+    let mut there = Core::embedded(1);
+    let key = there.io.simulate_accept(&mut Parked, peer);
+    there.io.simulate_mail(&mut there.gateway, ShardId(0), Mail::Adopt { key, peer, head });
+    there.turn();
+    assert!(there.io.take_mail().is_empty() && there.io.is_open(key), "it stays there");
+    assert!(matches!(there.asked(), Some(Command::PartitionedMetadata(_))), "{path} is served there");
+    true
+}
+
+/// Stands in for the driver, which makes the connection of an adopted socket without telling the handler.
+struct Parked;
+
+impl Handler for Parked {
+    fn on_accept(&mut self, _: &mut Links, _: ConnKey, _: SocketAddr) {}
+    fn on_connected(&mut self, _: &mut Links, _: ConnKey, _: Result<(), i32>) {}
+    fn on_bytes(&mut self, _: &mut Links, _: ConnKey, _: &mut [u8]) {}
+    fn on_eof(&mut self, _: &mut Links, _: ConnKey) {}
+    fn on_drained(&mut self, _: &mut Links, _: ConnKey) {}
+    fn on_closed(&mut self, _: &mut Links, _: ConnKey, _: pulsegate::shard::Closed) {}
+    fn on_timer(&mut self, _: &mut Links, _: u64) {}
+    fn on_resolved(&mut self, _: &mut Links, _: u64, _: Result<Vec<SocketAddr>, String>) {}
+    fn on_mail(&mut self, _: &mut Links, _: ShardId, _: Mail) {}
+    fn on_turn_end(&mut self, _: &mut Links) {}
+    fn on_stop(&mut self, _: &mut Links, _: Duration) {}
+    fn is_quiet(&self) -> bool {
+        true
+    }
+}
+
+#[test]
+fn an_embedded_broker_that_never_answers_is_a_timeout() {
+    let mut core = Core::embedded(0);
+    let mut topics = (0..64).map(|n| format!("persistent://public/default/t{n}"));
+    let here = topics.find(|topic| core.gateway.steer(&core.io, topic).is_none()).expect("half of them");
+    let path =
+        format!("/ws/v2/producer/persistent/public/default/{}", here.rsplit_once('/').expect("full").1);
+    let client = core.client(&upgrade(&path, ""));
+    let Some(Command::PartitionedMetadata(ask)) = core.asked() else { panic!("partitions are asked for") };
+    assert_eq!(ask.topic, here);
+    let answer = p::CommandPartitionedTopicMetadataResponse {
+        partitions: Some(0),
+        request_id: ask.request_id,
+        response: Some(0),
+        ..Default::default()
+    };
+    core.gateway.on_local(&mut core.io, LocalEvent::Command(Command::PartitionedMetadataResponse(answer)));
+    assert!(matches!(core.asked(), Some(Command::Lookup(_))), "then its broker");
+    core.later(Duration::from_secs(31));
+    core.turn();
+    let said = core.said(client);
+    assert!(said.starts_with("HTTP/1.1 504"), "{said}");
 }

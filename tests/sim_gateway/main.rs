@@ -6,6 +6,7 @@
 mod broker;
 mod cases;
 mod client;
+mod embedded;
 mod store;
 mod world;
 
@@ -19,8 +20,8 @@ const EVENTS: usize = 400;
 const SEEDS: u64 = 150;
 
 /// Runs one seed; the hash of all that was said.
-fn run(seed: u64) -> (u64, Seen) {
-    let mut world = World::new(seed);
+fn run(seed: u64, local: bool) -> (u64, Seen) {
+    let mut world = World::new(seed, local);
     for _ in 0..EVENTS {
         world.event();
     }
@@ -175,25 +176,38 @@ fn loud() -> bool {
     *LOUD.get_or_init(|| variable("SIM_LOUD").is_some())
 }
 
-#[test]
-fn nothing_is_lost_whatever_happens() {
+/// Runs many seeds, or the one that is asked for.
+fn run_all(local: bool) {
     let one = variable("SIM_SEED").map(|seed| seed..seed + 1);
     let mut seen = Seen::default();
     for seed in one.clone().unwrap_or(0..variable("SIM_SEEDS").unwrap_or(SEEDS)) {
         let _seed = Seed(seed);
-        seen.add(run(seed).1);
+        seen.add(run(seed, local).1);
     }
     println!("{seen:?}");
-    if one.is_none() {
-        assert!(seen.oks > 1000 && seen.deliveries > 1000, "{seen:?}");
-        let rare = [seen.refused, seen.links_lost, seen.pauses, seen.violations];
-        assert!(rare.iter().all(|count| *count > 0), "{seen:?}");
-        assert!(seen.send_errors > 0 && seen.stops > 0, "{seen:?}");
+    if one.is_some() {
+        return;
     }
+    assert!(seen.oks > 1000 && seen.deliveries > 1000, "{seen:?}");
+    let rare = [seen.refused, seen.links_lost, seen.pauses, seen.violations];
+    assert!(rare.iter().all(|count| *count > 0), "{seen:?}");
+    assert!(seen.send_errors > 0 && seen.stops > 0, "{seen:?}");
+}
+
+#[test]
+fn nothing_is_lost_whatever_happens() {
+    run_all(false);
+}
+
+#[test]
+fn nothing_is_lost_in_front_of_the_embedded_broker() {
+    run_all(true);
 }
 
 #[test]
 fn the_seed_decides_everything() {
-    assert_eq!(run(3), run(3));
-    assert_ne!(run(3), run(4));
+    for local in [false, true] {
+        assert_eq!(run(3, local), run(3, local));
+        assert_ne!(run(3, local), run(4, local));
+    }
 }

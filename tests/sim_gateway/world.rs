@@ -1,4 +1,5 @@
-//! The network around one core's gateway: connections that are slow, cut bytes anywhere, and break.
+//! The network around one core's gateway: connections that are slow, cut bytes anywhere, and break. Or no network on the side
+//! of the brokers, but one of them in the same process.
 
 use crate::broker::{BROKERS, Brokers, Faults, Link};
 use crate::client::{Client, Phase, Role, put_frame};
@@ -7,6 +8,7 @@ use pulsegate::base::prng::Prng;
 use pulsegate::config::gateway::{GatewayConfig, ServiceUrl};
 use pulsegate::metrics::CoreReport;
 use pulsegate::service::gateway::Gateway;
+use pulsegate::service::gateway::local::LocalBroker;
 use pulsegate::shard::links::Question;
 use pulsegate::shard::{ConnKey, Handler, Links, Mail, ShardId};
 use std::net::SocketAddr;
@@ -52,6 +54,8 @@ pub(crate) struct World {
     pub(crate) stopping: bool,
     /// Some messages are large enough to fill outboxes.
     heavy: bool,
+    /// Broker 0 is in this process: the only one, and there is no link to cut.
+    local: bool,
     /// Nothing is slow or cut any more.
     calm: bool,
     /// A hash of everything that was said.
@@ -59,7 +63,7 @@ pub(crate) struct World {
 }
 
 impl World {
-    pub(crate) fn new(seed: u64) -> World {
+    pub(crate) fn new(seed: u64, local: bool) -> World {
         let mut prng = Prng::new(seed);
         let mut chance = |most: u64| prng.below(2) * prng.below(most);
         let faults =
@@ -68,7 +72,14 @@ impl World {
         (1..TOPICS).for_each(|number| _ = brokers.partitions.insert(topic(number), number as u32));
         let mut io = Links::simulated(ShardId(0), 2);
         io.simulate_time(Duration::from_secs(1));
-        let mut gateway = Gateway::new(Arc::new(config()), ShardId(0), 1, seed);
+        let config = Arc::new(config());
+        let mut gateway = match local {
+            true => Gateway::local(config, 1, seed, LocalBroker { stores: 1, message_size_max: 1 << 20 }),
+            false => Gateway::new(config, ShardId(0), 1, seed),
+        };
+        if local {
+            brokers.embed();
+        }
         gateway.on_start(&mut io);
         World {
             io,
@@ -80,18 +91,19 @@ impl World {
             up: [true; BROKERS],
             stopping: false,
             heavy: seed % 16 == 5,
+            local,
             calm: false,
             trace: 0xcbf2_9ce4_8422_2325,
         }
     }
 
-    fn note(&mut self, bytes: &[u8]) {
+    pub(crate) fn note(&mut self, bytes: &[u8]) {
         for byte in bytes {
             self.trace = (self.trace ^ u64::from(*byte)).wrapping_mul(0x100_0000_01b3);
         }
     }
 
-    fn dice(&mut self, sides: u64) -> bool {
+    pub(crate) fn dice(&mut self, sides: u64) -> bool {
         self.prng.below(sides) == 0
     }
 
@@ -112,8 +124,9 @@ impl World {
             43..46 => self.leave(),
             46..52 => self.brokers.release(&mut self.prng),
             52..54 => self.brokers.unload(&mut self.prng),
+            54 if self.local => self.close_local(),
             54 => self.drop_link(),
-            55 => {
+            55 if !self.local => {
                 let broker = self.prng.below(BROKERS as u64) as usize;
                 self.up[broker] = !self.up[broker];
                 while !self.up[broker] && self.brokers.links.iter().any(|link| link.broker == broker) {
@@ -121,7 +134,7 @@ impl World {
                     self.break_link(at.expect("found just now"));
                 }
             }
-            56 if self.dice(4) => {
+            56 if !self.local && self.dice(4) => {
                 let count = self.brokers.links.len() as u64;
                 if count > 0 {
                     let at = self.prng.below(count) as usize;
@@ -224,10 +237,16 @@ impl World {
     pub(crate) fn turn(&mut self) {
         self.resolve();
         self.answer_connects();
-        self.deliver_to_links();
+        match self.local {
+            true => self.deliver_locally(),
+            false => self.deliver_to_links(),
+        }
         self.deliver_to_clients();
         self.io.simulate_turn(&mut self.gateway);
-        self.read_links();
+        match self.local {
+            true => self.read_locally(),
+            false => self.read_links(),
+        }
         self.read_clients();
         self.brokers.dispatch();
     }

@@ -218,7 +218,7 @@ impl World {
                 sequence_id: pending.sequence_id,
                 highest: pending.highest_sequence_id,
                 messages: pending.messages,
-                entry: pending.entry.clone(),
+                entry: pending.entry.to_vec(),
             };
             self.legs[leg].written(sent);
         }

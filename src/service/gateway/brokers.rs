@@ -1,20 +1,21 @@
-//! Broker links of one core: made when a leg needs one, shared by all sessions of the core, and what their frames mean.
+//! Broker links of one core: made when a leg needs one, shared by all sessions of the core. A link is a socket, or the way
+//! to the embedded broker of this process: who sends on it need not know which.
 
 use super::legs::failed;
+use super::local::{LocalRequest, LocalWay};
 use super::service_url::Ask;
 use super::token::Token;
-use super::{Body, Conn, Gateway, LegIndex, LegRef, Waiter, errno_text};
+use super::{Conn, Gateway, LegRef, Waiter, errno_text};
 use crate::base::limit;
 use crate::base::table::Key;
 use crate::base::time::Instant;
 use crate::config::gateway::BrokerCredentials;
-use crate::session::producer::Verdict;
+use crate::session::send_queue::SendQueue;
 use crate::session::upstream::link::Credentials;
-use crate::session::upstream::{Answer, Failure, FrameInbox, HostPort, Link, LinkEvent, Role};
+use crate::session::upstream::{Answer, Failure, FrameInbox, HostPort, Link};
 use crate::shard::{ConnKey, Links};
 use crate::wire::pulsar::Command;
-use crate::wire::pulsar::frame::{self, FrameError};
-use crate::wire::pulsar::proto as p;
+use crate::wire::pulsar::frame;
 use std::net::{IpAddr, SocketAddr};
 
 /// Our name towards brokers.
@@ -28,13 +29,23 @@ pub(super) struct Target {
     pub(super) through: Option<HostPort>,
 }
 
+/// How commands get to a broker.
+pub(super) enum Way {
+    /// No connection yet, or none any more.
+    Nowhere,
+    /// Encoded, over this connection, from connect to close.
+    Socket(ConnKey),
+    /// As they are, to the embedded broker.
+    Local(LocalWay),
+}
+
 /// One link with its connection.
 pub(super) struct BrokerLink {
     pub(super) target: Target,
     pub(super) link: Link<Waiter>,
-    /// The socket, from connect to close.
-    pub(super) conn: Option<ConnKey>,
-    inbox: FrameInbox,
+    pub(super) way: Way,
+    /// Of a socket.
+    pub(super) inbox: FrameInbox,
     /// Addresses not tried yet.
     addresses: Vec<SocketAddr>,
     /// Legs that wait for it to be ready.
@@ -46,17 +57,84 @@ pub(super) struct BrokerLink {
     timer_at: Instant,
 }
 
-/// A link must end, and why.
-pub(super) enum LinkFault {
-    /// The broker broke the protocol.
-    Protocol(String),
-    /// The broker refused us.
-    Refused(Failure),
-}
+impl BrokerLink {
+    pub(super) fn new(target: Target, link: Link<Waiter>, way: Way) -> BrokerLink {
+        BrokerLink {
+            target,
+            link,
+            way,
+            inbox: FrameInbox::new(limit::MESSAGE_SIZE_DEFAULT + limit::FRAME_PADDING),
+            addresses: Vec::new(),
+            waiting: Vec::new(),
+            asks: Vec::new(),
+            blocked: Vec::new(),
+            timer_at: Instant::FAR,
+        }
+    }
 
-impl From<FrameError> for LinkFault {
-    fn from(error: FrameError) -> Self {
-        LinkFault::Protocol(error.to_string())
+    /// Its socket.
+    pub(super) fn socket(&self) -> Option<ConnKey> {
+        match self.way {
+            Way::Socket(conn) => Some(conn),
+            Way::Nowhere | Way::Local(_) => None,
+        }
+    }
+
+    /// Sends a command. False: there is no connection that takes it.
+    pub(super) fn send(&mut self, io: &mut Links, command: Command) -> bool {
+        match &mut self.way {
+            Way::Nowhere => return false,
+            Way::Socket(conn) => match io.outbox(*conn) {
+                Some(out) => frame::put(out, &command),
+                None => return false,
+            },
+            Way::Local(local) => local.queue.push_back(LocalRequest::command(command)),
+        }
+        true
+    }
+
+    /// Bytes that may still be sent before its outbox counts as full; `None`: nothing can be sent.
+    pub(super) fn room(&self, io: &Links) -> Option<usize> {
+        match &self.way {
+            Way::Nowhere => None,
+            Way::Socket(conn) => Some(limit::LINK_OUTBOX_HIGH.saturating_sub(io.queued(*conn))),
+            // What is handed over is shared, not copied: the sessions' own bounds hold.
+            Way::Local(_) => Some(usize::MAX),
+        }
+    }
+
+    /// Sends a producer's unsent entries: as far as there is `room`, bytes, and until `left` of the turn's bytes are used up.
+    /// True: there may be more.
+    pub(super) fn send_entries<T>(
+        &mut self,
+        io: &mut Links,
+        id: u64,
+        left: &mut usize,
+        room: usize,
+        queue: &mut SendQueue<T>,
+    ) -> bool {
+        match &mut self.way {
+            Way::Nowhere => false,
+            Way::Local(local) => {
+                while let Some(pending) = queue.next_unsent() {
+                    local.send(id, pending);
+                }
+                false
+            }
+            Way::Socket(conn) => {
+                let Some(out) = io.outbox(*conn) else { return false };
+                let before = out.len();
+                let stop = before.saturating_add(room.min(*left));
+                let mut more = false;
+                while !more && let Some(pending) = queue.next_unsent() {
+                    let (first, last) = (pending.sequence_id, pending.highest_sequence_id);
+                    frame::put_send(out, id, first, last, pending.messages, &pending.entry);
+                    more = out.len() >= stop;
+                }
+                *left = left.saturating_sub(out.len() - before).max(1);
+                more
+            }
+        }
     }
 }
 
@@ -66,20 +144,13 @@ impl Gateway {
         if let Some(key) = self.links_by_target.get(&target) {
             return *key;
         }
+        if self.local.is_some() {
+            return self.local_link(target);
+        }
         let physical = target.through.as_ref().unwrap_or(&target.broker).clone();
         let proxy_to = target.through.as_ref().map(|_| target.broker.to_string());
         let link = Link::new(target.broker.to_string(), self.credentials(), proxy_to);
-        let key = self.links.insert(BrokerLink {
-            target: target.clone(),
-            link,
-            conn: None,
-            inbox: FrameInbox::new(limit::MESSAGE_SIZE_DEFAULT + limit::FRAME_PADDING),
-            addresses: Vec::new(),
-            waiting: Vec::new(),
-            asks: Vec::new(),
-            blocked: Vec::new(),
-            timer_at: Instant::FAR,
-        });
+        let key = self.links.insert(BrokerLink::new(target.clone(), link, Way::Nowhere));
         self.links_by_target.insert(target, key);
         match physical.host.parse::<IpAddr>() {
             Ok(ip) => self.link_resolved(io, key, Ok(vec![SocketAddr::new(ip, physical.port)])),
@@ -129,7 +200,7 @@ impl Gateway {
         let Some(broker) = self.links.get_mut(key) else { return };
         match broker.addresses.pop().map(|address| io.connect(address, limit::CONNECT_TIME_MAX)) {
             Some(Ok(conn)) => {
-                broker.conn = Some(conn);
+                broker.way = Way::Socket(conn);
                 self.conns.insert(conn, Conn::Link(key));
             }
             Some(Err(full)) => self.link_lost(io, key, &full.to_string()),
@@ -152,76 +223,18 @@ impl Gateway {
                 self.arm_link(io, key);
             }
             (result, _) => {
-                broker.conn = None;
+                broker.way = Way::Nowhere;
                 self.conns.remove(conn);
                 self.link_connect(io, key, &errno_text(result.err().unwrap_or(0)));
             }
         }
     }
 
-    pub(super) fn link_bytes(&mut self, io: &mut Links, key: Key, bytes: &[u8]) {
-        let Some(broker) = self.links.get_mut(key) else { return };
-        let mut inbox = std::mem::replace(&mut broker.inbox, FrameInbox::new(0));
-        let mut frame_max = None;
-        let result = inbox.feed(bytes, |frame| self.on_frame(io, key, frame, &mut frame_max));
-        if let Some(broker) = self.links.get_mut(key) {
-            if let Some(max) = frame_max {
-                inbox.set_frame_max(max);
-            }
-            broker.inbox = inbox;
-        }
-        match result {
-            Ok(()) => self.arm_link(io, key),
-            Err(LinkFault::Protocol(reason)) => {
-                self.counters.violations += 1;
-                log::warn!("broker {}: {reason}; closing the link", self.link_name(key));
-                self.link_end(io, key, &reason);
-            }
-            Err(LinkFault::Refused(failure)) => {
-                log::warn!("broker {} refused the connection: {failure}", self.link_name(key));
-                self.link_end_with(io, key, failure);
-            }
-        }
-    }
-
-    fn link_name(&self, key: Key) -> String {
+    pub(super) fn link_name(&self, key: Key) -> String {
         self.links.get(key).map_or_else(String::new, |broker| broker.link.name().to_owned())
     }
 
-    fn on_frame(
-        &mut self,
-        io: &mut Links,
-        key: Key,
-        bytes: &[u8],
-        frame_max: &mut Option<usize>,
-    ) -> Result<(), LinkFault> {
-        let frame = frame::read(bytes)?;
-        match frame.command {
-            Command::SendReceipt(receipt) => return self.on_receipt(io, &receipt),
-            Command::Message(message) => return self.on_message(io, &message, frame.rest),
-            _ => {}
-        }
-        let now = io.clock().now;
-        let Some(broker) = self.links.get_mut(key) else { return Ok(()) };
-        let event = match broker.conn.and_then(|conn| io.outbox(conn)) {
-            Some(out) => broker.link.on_command(now, frame.command, out),
-            None => return Ok(()),
-        };
-        match event {
-            LinkEvent::Nothing => {}
-            LinkEvent::Ready { frame_max: max } => {
-                *frame_max = Some(max);
-                self.link_ready(io, key);
-            }
-            LinkEvent::Refused(failure) => return Err(LinkFault::Refused(failure)),
-            LinkEvent::Violation(what) => return Err(LinkFault::Protocol(what.to_owned())),
-            LinkEvent::Answered(waiter, answer) => self.answered(io, waiter, answer),
-            LinkEvent::Forward(command) => return self.on_forwarded(io, key, command),
-        }
-        Ok(())
-    }
-
-    fn link_ready(&mut self, io: &mut Links, key: Key) {
+    pub(super) fn link_ready(&mut self, io: &mut Links, key: Key) {
         let Some(broker) = self.links.get_mut(key) else { return };
         log::info!("broker {}: connected", broker.link.name());
         let waiting = std::mem::take(&mut broker.waiting);
@@ -233,138 +246,6 @@ impl Gateway {
         }
         for leg in waiting {
             self.leg_link_ready(io, leg);
-        }
-    }
-
-    /// The hot path of publishing: a receipt for the producer that its id names.
-    fn on_receipt(&mut self, io: &mut Links, receipt: &p::CommandSendReceipt) -> Result<(), LinkFault> {
-        let Some(leg) = self.producers.get(&receipt.producer_id).copied() else {
-            self.counters.stale_events += 1; // of a producer just closed
-            return Ok(());
-        };
-        let verdict = self.with_session(io, leg.session, |body, cx| match (body, leg.leg) {
-            (Body::Producer(producer), LegIndex::Topic(leg)) => {
-                producer.on_receipt(cx, leg as usize, receipt)
-            }
-            (Body::Consumer(consumer), LegIndex::DeadLetters) => {
-                consumer.on_dead_letter_receipt(cx, receipt).map_or(Verdict::CloseLink, |()| Verdict::Fine)
-            }
-            _ => Verdict::Fine,
-        });
-        match verdict {
-            Some(Verdict::CloseLink) => {
-                Err(LinkFault::Protocol("a receipt for what was never sent".to_owned()))
-            }
-            _ => Ok(()),
-        }
-    }
-
-    /// The hot path of consuming: an entry for the consumer that its id names.
-    fn on_message(
-        &mut self,
-        io: &mut Links,
-        message: &p::CommandMessage,
-        rest: &[u8],
-    ) -> Result<(), LinkFault> {
-        let Some(leg) = self.consumers.get(&message.consumer_id).copied() else {
-            self.counters.stale_events += 1;
-            return Ok(());
-        };
-        let payload = frame::payload(rest)?;
-        self.with_session(io, leg.session, |body, cx| {
-            if let (Body::Consumer(consumer), LegIndex::Topic(leg)) = (body, leg.leg) {
-                consumer.on_message(cx, leg as usize, message, &payload);
-            }
-        });
-        self.block_if_full(io, leg.session);
-        Ok(())
-    }
-
-    /// What a broker says of a producer or consumer counts only on the link that it is attached by: a topic that moved may
-    /// be closed at its old broker once more.
-    fn leg_on_link(&mut self, link: Key, role: Role, id: u64) -> Option<LegRef> {
-        let leg = match role {
-            Role::Producer => self.producers.get(&id),
-            Role::Consumer => self.consumers.get(&id),
-        };
-        let found = leg.copied().filter(|leg| {
-            let session = self.sessions.get_mut(leg.session);
-            session.and_then(|session| session.leg_mut(leg.leg)).is_some_and(|leg| leg.link == Some(link))
-        });
-        self.counters.stale_events += u64::from(found.is_none());
-        found
-    }
-
-    fn on_forwarded(&mut self, io: &mut Links, link: Key, command: Command) -> Result<(), LinkFault> {
-        let (role, id, assigned) = match &command {
-            Command::SendError(error) => return self.on_send_error(io, link, error),
-            Command::CloseProducer(close) => {
-                (Role::Producer, close.producer_id, &close.assigned_broker_service_url)
-            }
-            Command::CloseConsumer(close) => {
-                (Role::Consumer, close.consumer_id, &close.assigned_broker_service_url)
-            }
-            Command::TopicMigrated(moved) => {
-                let producer = moved.resource_type == p::TopicMigratedResourceType::Producer as i32;
-                let role = if producer { Role::Producer } else { Role::Consumer };
-                (role, moved.resource_id, &moved.broker_service_url)
-            }
-            Command::ReachedEndOfTopic(end) => {
-                self.on_end_of_topic(io, link, end.consumer_id);
-                return Ok(());
-            }
-            _ => return Ok(()), // ACTIVE_CONSUMER_CHANGE, ACK_RESPONSE and the like: of no interest here
-        };
-        if let Some(leg) = self.leg_on_link(link, role, id) {
-            self.leg_closed(io, leg, assigned.as_deref());
-        }
-        Ok(())
-    }
-
-    fn on_end_of_topic(&mut self, io: &mut Links, link: Key, id: u64) {
-        let Some(leg) = self.leg_on_link(link, Role::Consumer, id) else { return };
-        self.with_session(io, leg.session, |body, _| {
-            if let (Body::Consumer(consumer), LegIndex::Topic(leg)) = (body, leg.leg) {
-                consumer.on_end_of_topic(leg as usize);
-            }
-        });
-    }
-
-    fn on_send_error(
-        &mut self,
-        io: &mut Links,
-        link: Key,
-        error: &p::CommandSendError,
-    ) -> Result<(), LinkFault> {
-        let Some(leg) = self.leg_on_link(link, Role::Producer, error.producer_id) else { return Ok(()) };
-        let verdict = self.with_session(io, leg.session, |body, cx| match (body, leg.leg) {
-            (Body::Producer(producer), LegIndex::Topic(leg)) => {
-                producer.on_send_error(cx, leg as usize, error)
-            }
-            _ => Verdict::Reattach,
-        });
-        match verdict {
-            Some(Verdict::Reattach) => {
-                self.leg_reattach(io, leg, Failure::broker(error.error, &error.message, 0, "broker"));
-                Ok(())
-            }
-            Some(Verdict::CloseLink) => {
-                Err(LinkFault::Protocol("an error for what was never sent".to_owned()))
-            }
-            _ => Ok(()),
-        }
-    }
-
-    /// An answer for whoever asked.
-    pub(super) fn answered(&mut self, io: &mut Links, waiter: Waiter, answer: Answer) {
-        match waiter {
-            Waiter::Partitions(session, topic) => self.partitions_answered(io, session, topic, answer),
-            Waiter::Growth(session, leg) => self.partitions_grew(io, session, leg, answer),
-            Waiter::Topics(session) => self.topics_answered(io, session, answer),
-            Waiter::Lookup(leg) => self.leg_looked_up(io, leg, answer),
-            Waiter::Create(leg, attempt) => self.leg_created(io, leg, attempt, answer),
-            Waiter::Unsubscribe(leg) => self.unsubscribed(io, leg, answer),
-            Waiter::Nobody => {}
         }
     }
 
@@ -390,7 +271,7 @@ impl Gateway {
             let Some(broker) = self.links.get_mut(key) else { return };
             broker.timer_at = Instant::FAR;
             let mut unsent = Vec::new();
-            let out = match broker.conn {
+            let out = match broker.socket() {
                 Some(conn) => io.outbox(conn),
                 None => None,
             };
@@ -402,19 +283,20 @@ impl Gateway {
         }
     }
 
-    fn link_end(&mut self, io: &mut Links, key: Key, reason: &str) {
+    pub(super) fn link_end(&mut self, io: &mut Links, key: Key, reason: &str) {
         let name = self.link_name(key);
         self.link_end_with(io, key, failed(&name, reason));
     }
 
-    fn link_end_with(&mut self, io: &mut Links, key: Key, failure: Failure) {
+    pub(super) fn link_end_with(&mut self, io: &mut Links, key: Key, failure: Failure) {
         self.drop_connection(io, key);
         self.link_gone(io, key, &failure);
     }
 
     /// Resets a link's connection, if it has one.
     fn drop_connection(&mut self, io: &mut Links, key: Key) {
-        if let Some(conn) = self.links.get_mut(key).and_then(|broker| broker.conn.take()) {
+        let Some(broker) = self.links.get_mut(key) else { return };
+        if let Way::Socket(conn) = std::mem::replace(&mut broker.way, Way::Nowhere) {
             self.conns.remove(conn);
             io.abort(conn);
         }

@@ -16,7 +16,7 @@ impl Gateway {
         let due = match &client.phase {
             Phase::Head { since: Some(since), .. } => *since + limit::HTTP_HEAD_TIME_MAX,
             Phase::Head { since: None, .. } => client.last_received + limit::HTTP_IDLE_MAX,
-            Phase::Opening(_) | Phase::Closing => Instant::FAR,
+            Phase::Opening(_) | Phase::Leaving(_) | Phase::Closing => Instant::FAR,
             Phase::Open(open) => {
                 let sent =
                     self.sessions.get_mut(open.session).map_or(Instant(0), |session| session.last_sent);
@@ -69,7 +69,7 @@ impl Gateway {
                 let text = format!("Idle timeout expired: {} ms", self.config.session_idle.as_millis());
                 self.say_goodbye(io, key, Some((1001, &text)));
             }
-            Phase::Opening(_) | Phase::Closing => {}
+            Phase::Opening(_) | Phase::Leaving(_) | Phase::Closing => {}
         }
     }
 
@@ -96,7 +96,7 @@ impl Gateway {
                 io.close(key, limit::CLOSE_WAIT_MAX);
             }
             Phase::Head { .. } => self.client_eof(io, key),
-            Phase::Closing => {}
+            Phase::Leaving(_) | Phase::Closing => {}
         }
     }
 }

@@ -5,13 +5,15 @@
 //!  ^  └─page─┐      │refused
 //!  └─────────┴──────┘
 //! ```
+//! In front of the embedded broker a client whose topic is another core's leaves for it with its head, as if it had connected
+//! there.
 
 use super::{Body, Conn, Gateway, Tools, mark_dirty};
 use crate::base::limit;
 use crate::base::table::Key;
 use crate::base::time::Instant;
 use crate::session::Goodbye;
-use crate::shard::{ConnKey, Links};
+use crate::shard::{ConnKey, Links, ShardId};
 use crate::wire::http::{self, Answer, Head, Upgrade};
 use crate::wire::route;
 use crate::wire::ws::deflate::negotiate;
@@ -37,6 +39,8 @@ pub(super) enum Phase {
     Opening(Box<Upgrading>),
     /// Frames both ways.
     Open(Box<Open>),
+    /// Its topic is at this core: it goes there, and its head is read there again.
+    Leaving(ShardId),
     /// Said goodbye; the socket lingers.
     Closing,
 }
@@ -73,7 +77,7 @@ impl Client {
         match &self.phase {
             Phase::Opening(upgrading) => Some(upgrading.session),
             Phase::Open(open) => Some(open.session),
-            Phase::Head { .. } | Phase::Closing => None,
+            Phase::Head { .. } | Phase::Leaving(_) | Phase::Closing => None,
         }
     }
 }
@@ -116,7 +120,7 @@ impl Gateway {
                     io.pause(key); // read again when the session is open
                 }
             }
-            Phase::Closing => {}
+            Phase::Leaving(_) | Phase::Closing => {}
         }
     }
 
@@ -177,6 +181,9 @@ impl Gateway {
             *body_left = skip.saturating_sub(here);
             *since = None;
             self.serve(io, key, &head);
+            if let Some(Phase::Leaving(to)) = self.client_mut(key).map(|client| &client.phase) {
+                return io.migrate(key, *to, text);
+            }
             text.drain(..length + skip.min(here) as usize);
             let Some(client) = self.client_mut(key) else { return };
             match &mut client.phase {
@@ -186,7 +193,7 @@ impl Gateway {
                     return;
                 }
                 Phase::Open(_) => return self.client_frames(io, key, &mut text), // opened at once
-                Phase::Closing => return,
+                Phase::Leaving(_) | Phase::Closing => return,
             }
         }
     }
@@ -224,7 +231,13 @@ impl Gateway {
             Ok(route) => route,
             Err(error) => return self.refuse_client(io, key, error.status, &error.message),
         };
-        let Some(peer) = self.client_mut(key).map(|client| client.peer) else { return };
+        let elsewhere = self.steer_route(io, &route);
+        let Some(client) = self.client_mut(key) else { return };
+        if let Some(to) = elsewhere {
+            client.phase = Phase::Leaving(to);
+            return;
+        }
+        let peer = client.peer;
         let session = self.open_session(io, key, peer, route);
         // An opening that ended at once (refused, or no topic to wait for) has found no upgrade: finish it here.
         let upgrading = Gateway::upgrading(session, ws_key.to_owned(), negotiate(&extensions));

@@ -6,8 +6,8 @@ use super::{Body, Gateway, Leg, LegIndex, LegRef, Session, Waiter};
 use crate::base::table::Key;
 use crate::session::upstream::{Answer, Attachment, Cause, Failure, HostPort, Role, Step};
 use crate::shard::Links;
+use crate::wire::pulsar::Command;
 use crate::wire::pulsar::proto as p;
-use crate::wire::pulsar::{Command, frame};
 use crate::wire::route::TopicName;
 
 /// A failure of a connection to `name`.
@@ -132,9 +132,7 @@ impl Gateway {
             },
             _ => return,
         };
-        if let Some(out) = broker.conn.and_then(|conn| io.outbox(conn)) {
-            frame::put(out, &command);
-        }
+        broker.send(io, command);
         if let Some(link) = link {
             self.arm_link(io, link);
         }
@@ -286,9 +284,7 @@ impl Gateway {
                 ..Default::default()
             }),
         };
-        if let Some(out) = broker.conn.and_then(|conn| io.outbox(conn)) {
-            frame::put(out, &command);
-        }
+        broker.send(io, command);
         if let Some(link) = link {
             self.arm_link(io, link);
         }

@@ -12,7 +12,9 @@
 //! | `clients` | a client's connection: HTTP head, upgrade, WebSocket frames, closing |
 //! | `opening` | from a route to an open session: partitions, attachments, 101 or refusal |
 //! | `legs` | a session's producers and consumers at brokers, step by step |
-//! | `brokers` | links, the service URL, frames of brokers |
+//! | `brokers`, `service_url` | links, and the broker that is asked first |
+//! | `local` | the link to the embedded broker, and to which core a client belongs |
+//! | `incoming` | what brokers say |
 //! | `settle` | the end of a turn |
 //! | `pages`, `report` | health, metrics, statistics |
 
@@ -20,7 +22,9 @@ mod alarm;
 mod brokers;
 mod client_time;
 mod clients;
+mod incoming;
 mod legs;
+pub mod local;
 mod opening;
 mod pages;
 mod report;
@@ -47,6 +51,7 @@ use crate::wire::ws::deflate::Deflater;
 use alarm::Alarm;
 use brokers::BrokerLink;
 use clients::Client;
+use local::{Local, LocalBroker};
 use opening::Opening;
 use report::Reports;
 use roster::Roster;
@@ -184,6 +189,8 @@ pub struct Gateway {
     links: Table<BrokerLink>,
     links_by_target: BTreeMap<brokers::Target, Key>,
     service: Service,
+    /// The embedded broker, if that is what sessions are served from.
+    local: Option<Local>,
     producers: HashMap<u64, LegRef, IdHash>,
     consumers: HashMap<u64, LegRef, IdHash>,
     next_id: u64,
@@ -238,6 +245,7 @@ impl Gateway {
         Gateway {
             service: Service::new(&config.service, seed),
             config,
+            local: None,
             shards,
             prng: Prng::new(seed),
             stopping: None,
@@ -259,6 +267,12 @@ impl Gateway {
             deflater: None,
             scratch: Vec::new(),
         }
+    }
+
+    /// The same in front of the embedded broker of this process: see [`local`].
+    pub fn local(config: Arc<GatewayConfig>, shards: usize, seed: u64, broker: LocalBroker) -> Gateway {
+        let (local, service) = (Some(Local::new(broker)), Service::local());
+        Gateway { local, service, ..Gateway::new(config, ShardId(0), shards, seed) }
     }
 
     /// Bytes of unconfirmed messages this core may hold: its share of the process's budget.

@@ -118,6 +118,10 @@ impl Gateway {
             }
             Mail::Adopt { key, peer, head } => {
                 self.accept(io, key, peer);
+                if self.stopping.is_some() {
+                    let now = io.clock().now;
+                    self.schedule_leave(io, key, now); // it was on its way when the others were told
+                }
                 let mut head = head;
                 self.client_bytes(io, key, &mut head);
             }

@@ -13,8 +13,8 @@ use crate::config::gateway::ServiceUrl;
 use crate::session::upstream::discover::{Discovered, Discovery};
 use crate::session::upstream::{Answer, Failure, HostPort};
 use crate::shard::{ConnKey, Links};
+use crate::wire::pulsar::Command;
 use crate::wire::pulsar::proto as p;
-use crate::wire::pulsar::{Command, frame};
 use crate::wire::route::TopicName;
 use std::net::SocketAddr;
 use std::time::Duration;
@@ -113,6 +113,11 @@ impl Service {
         }
     }
 
+    /// The broker of this process.
+    pub(super) fn local() -> Self {
+        Service::new(&ServiceUrl::Binary(vec![("embedded broker".to_owned(), 0)]), 0)
+    }
+
     /// The host that TCP goes to now.
     pub(super) fn host(&self) -> &HostPort {
         match &self.discovered {
@@ -154,9 +159,7 @@ impl Gateway {
         let now = io.clock().now;
         if let Some(broker) = self.links.get_mut(link) {
             let request = broker.link.request(now, ask.waiter());
-            if let Some(out) = broker.conn.and_then(|conn| io.outbox(conn)) {
-                frame::put(out, &ask.command(request));
-            }
+            broker.send(io, ask.command(request));
         }
         self.arm_link(io, link);
     }

@@ -1,16 +1,17 @@
 //! The end of a turn: every session that something happened to is visited once. What it wants sent goes to its links,
 //! its client is paused or read again, its timers are armed.
 
+use super::brokers::BrokerLink;
 use super::{Body, GOODBYE_STOPPING, Gateway, LegIndex, LegRef, Session, Stopping, Waiter};
 use crate::base::limit;
-use crate::base::table::Key;
+use crate::base::table::{Key, Table};
 use crate::base::time::Instant;
 use crate::session::GOODBYE_UNREADABLE;
 use crate::session::consumer::Output;
 use crate::session::upstream::{Answer, Attachment, Role};
 use crate::shard::Links;
+use crate::wire::pulsar::Command;
 use crate::wire::pulsar::proto as p;
-use crate::wire::pulsar::{Command, frame};
 use std::time::Duration;
 
 /// Bytes of entries one session may put on a link in one turn, so that a flood does not delay the others' by more.
@@ -49,49 +50,21 @@ impl Gateway {
         let Session { body, legs, dead_letters, .. } = session;
         let mut left = if all { usize::MAX } else { LINK_QUANTUM };
         let mut again = false;
-        let mut write = |id: u64, link: Option<Key>, next: &mut dyn FnMut(&mut Vec<u8>, u64) -> bool| {
-            let Some(broker) = link.and_then(|link| links.get_mut(link)) else { return };
-            let Some(conn) = broker.conn else { return };
-            let queued = io.queued(conn);
-            if queued >= limit::LINK_OUTBOX_HIGH && !all {
-                broker.blocked.push(key);
-                return io.notify_below(conn, limit::LINK_OUTBOX_LOW);
-            }
-            let room = if all { usize::MAX } else { limit::LINK_OUTBOX_HIGH - queued };
-            let Some(out) = io.outbox(conn) else { return };
-            let before = out.len();
-            let stop = before.saturating_add(left.min(room));
-            while next(out, id) {
-                if out.len() >= stop {
-                    again = true;
-                    break;
-                }
-            }
-            left = left.saturating_sub(out.len() - before).max(1);
-        };
         match body {
             Body::Producer(producer) => {
                 for (number, leg) in legs.iter().enumerate() {
-                    if producer.has_unsent(number) {
-                        write(leg.id, leg.link, &mut |out, id| match producer.next_unsent(number) {
-                            Some(pending) => {
-                                put_send(out, id, pending);
-                                true
-                            }
-                            None => false,
-                        });
+                    if producer.has_unsent(number)
+                        && let Some((broker, room)) = writable(io, links, leg.link, key, all)
+                    {
+                        again |= broker.send_entries(io, leg.id, &mut left, room, producer.queue(number));
                     }
                 }
             }
             Body::Consumer(consumer) => {
-                if let (Some(leg), Some(queue)) = (dead_letters, consumer.dead_letters()) {
-                    write(leg.id, leg.link, &mut |out, id| match queue.next_unsent() {
-                        Some(pending) => {
-                            put_send(out, id, pending);
-                            true
-                        }
-                        None => false,
-                    });
+                if let (Some(leg), Some(queue)) = (dead_letters, consumer.dead_letters())
+                    && let Some((broker, room)) = writable(io, links, leg.link, key, all)
+                {
+                    again |= broker.send_entries(io, leg.id, &mut left, room, queue);
                 }
             }
             Body::Opening(_) => {}
@@ -113,9 +86,8 @@ impl Gateway {
                     let attached = session.legs.get(leg).filter(|leg| leg.attachment.is_attached());
                     let Some(found) = attached else { continue };
                     set_consumer_id(&mut command, found.id);
-                    let broker = found.link.and_then(|link| self.links.get(link));
-                    if let Some(out) = broker.and_then(|b| b.conn).and_then(|conn| io.outbox(conn)) {
-                        frame::put(out, &command);
+                    if let Some(broker) = found.link.and_then(|link| self.links.get_mut(link)) {
+                        broker.send(io, command);
                     }
                 }
                 Some(Output::Unsubscribe) => self.unsubscribe(io, key),
@@ -293,10 +265,7 @@ impl Gateway {
             let request_id = broker.link.request(now, Waiter::Unsubscribe(leg));
             let command =
                 Command::Unsubscribe(p::CommandUnsubscribe { consumer_id, request_id, ..Default::default() });
-            if let Some(out) = broker.conn.and_then(|conn| io.outbox(conn)) {
-                frame::put(out, &command);
-                asked += 1;
-            }
+            asked += u32::from(broker.send(io, command));
         }
         match self.sessions.get_mut(key) {
             Some(session) if asked > 0 => session.unsubscribing = asked,
@@ -409,9 +378,26 @@ impl Gateway {
     }
 }
 
-fn put_send<T>(out: &mut Vec<u8>, id: u64, pending: &crate::session::send_queue::Pending<T>) {
-    let (first, last) = (pending.sequence_id, pending.highest_sequence_id);
-    frame::put_send(out, id, first, last, pending.messages, &pending.entry);
+/// A leg's link and the room in its outbox, or a note there that the session waits for room. `all`: there is always room.
+fn writable<'a>(
+    io: &mut Links,
+    links: &'a mut Table<BrokerLink>,
+    link: Option<Key>,
+    session: Key,
+    all: bool,
+) -> Option<(&'a mut BrokerLink, usize)> {
+    let broker = links.get_mut(link?)?;
+    match broker.room(io)? {
+        _ if all => Some((broker, usize::MAX)),
+        0 => {
+            broker.blocked.push(session);
+            if let Some(conn) = broker.socket() {
+                io.notify_below(conn, limit::LINK_OUTBOX_LOW);
+            }
+            None
+        }
+        room => Some((broker, room)),
+    }
 }
 
 fn set_consumer_id(command: &mut Command, id: u64) {

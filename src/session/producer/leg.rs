@@ -430,7 +430,9 @@ fn fail_slips(turn: &mut Turn<'_, '_>, slips: &[u8], queued_at: Instant, text: &
 }
 
 fn give_back(pool: &mut BufferPool, pending: Pending<Owed>) {
-    pool.give(pending.entry);
+    if let Some(buffer) = pending.entry.into_buffer() {
+        pool.give(buffer);
+    }
     pool.give(pending.tag.slips);
 }
 

@@ -220,7 +220,12 @@ impl Producer {
 
     /// The next entry of a leg to write to its link; counts as written.
     pub fn next_unsent(&mut self, leg: usize) -> Option<&Pending<Owed>> {
-        self.legs[leg].queue.next_unsent()
+        self.legs[leg].queue.next_unsent().map(|pending| &*pending)
+    }
+
+    /// The entries of a leg, for the owner of its link to write.
+    pub fn queue(&mut self, leg: usize) -> &mut SendQueue<Owed> {
+        &mut self.legs[leg].queue
     }
 
     /// True when the leg is attached and has something to write.

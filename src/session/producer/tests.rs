@@ -193,7 +193,7 @@ impl Written {
             highest: pending.highest_sequence_id,
             metadata,
             body,
-            entry: pending.entry.clone(),
+            entry: pending.entry.to_vec(),
         }
     }
 

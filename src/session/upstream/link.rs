@@ -101,6 +101,11 @@ impl<W> Link<W> {
         }
     }
 
+    /// A link to the broker in this process: ready at once, never silent.
+    pub fn local(name: String, message_size_max: usize) -> Self {
+        Link { phase: Phase::Ready, message_size_max, ..Link::new(name, None, None) }
+    }
+
     /// `host:port` of the broker.
     pub fn name(&self) -> &str {
         &self.name
