@@ -3,10 +3,10 @@
 
 mod shard_common;
 
-use pulsegate::shard::ShardId;
 use pulsegate::shard::links::Closed;
-use pulsegate::shard::run::Driver;
-use shard_common::{Seen, Server, ask, burn, config, drivers, ping};
+use pulsegate::shard::run::{Driver, RunConfig};
+use pulsegate::shard::{Door, ShardId};
+use shard_common::{Seen, Server, ask, burn, config, connect, drivers, ping};
 use std::io::{Read, Write};
 use std::net::{Ipv4Addr, SocketAddr, TcpListener};
 use std::time::Duration;
@@ -155,5 +155,26 @@ fn a_core_at_rest_sleeps() {
         let turns = server.stop()[0].1.turns;
         let most = if driver == Driver::Ring { 60 } else { 30 };
         assert!(turns < most, "{driver:?}: {turns} turns for two messages");
+    }
+}
+
+#[test]
+fn each_listener_is_a_door_and_the_binary_one_knows_what_was_dialled() {
+    for driver in drivers() {
+        let everywhere = SocketAddr::from((Ipv4Addr::UNSPECIFIED, 0));
+        let listen = vec![everywhere, everywhere, SocketAddr::from((Ipv4Addr::LOCALHOST, 0))];
+        let mut server = Server::start(RunConfig { listen, ..config(driver, 2) });
+        let ports: Vec<u16> = server.running.listening.iter().map(SocketAddr::port).collect();
+        for (door, known) in [(0, driver == Driver::Portable), (1, true), (2, true)] {
+            // Not the address that a listener on all addresses would name by itself.
+            let dialled = SocketAddr::from(([127, 0, 0, if door < 2 { 7 } else { 1 }], ports[door]));
+            for _ in 0..20 {
+                let mut client = connect(dialled);
+                ping(&mut client, b"\0hello");
+                let seen = server.wait_for(|seen| matches!(seen, Seen::Door(..)));
+                assert_eq!(seen, Seen::Door(Door(door as u8), known.then_some(dialled)), "{driver:?}");
+            }
+        }
+        server.stop();
     }
 }

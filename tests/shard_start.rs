@@ -17,7 +17,7 @@ fn a_second_instance_may_not_share_the_port() {
     for driver in drivers() {
         let server = Server::start(config(driver, 2));
         let (sender, _seen) = channel();
-        let again = RunConfig { listen: server.address(), ..config(driver, 2) };
+        let again = RunConfig { listen: vec![server.address()], ..config(driver, 2) };
         let refused = run(again, move |_| Echo::new(sender.clone()));
         let reason = refused.err().expect("the port is taken").to_string();
         assert!(
@@ -30,7 +30,7 @@ fn a_second_instance_may_not_share_the_port() {
         server.stop();
         let (sender, _seen) = channel();
         let next =
-            run(RunConfig { listen: address, ..config(driver, 2) }, move |_| Echo::new(sender.clone()));
+            run(RunConfig { listen: vec![address], ..config(driver, 2) }, move |_| Echo::new(sender.clone()));
         next.unwrap();
     }
 }
@@ -44,7 +44,7 @@ fn instances_that_start_together_do_not_share_the_port() {
             .map(|_| {
                 std::thread::spawn(move || {
                     let (sender, _seen) = channel();
-                    let config = RunConfig { listen: free, ..config(Driver::Portable, 2) };
+                    let config = RunConfig { listen: vec![free], ..config(Driver::Portable, 2) };
                     run(config, move |_| Echo::new(sender.clone()))
                 })
             })
@@ -105,7 +105,9 @@ fn a_core_that_cannot_start_says_why() {
     // 203.0.113.0/24 is reserved for documentation: no machine has it.
     let listen = "203.0.113.1:0".parse().unwrap();
     let refused =
-        run(RunConfig { listen, ..config(Driver::Portable, 1) }, move |_: ShardId| Echo::new(sender.clone()));
+        run(RunConfig { listen: vec![listen], ..config(Driver::Portable, 1) }, move |_: ShardId| {
+            Echo::new(sender.clone())
+        });
     let reason = refused.err().expect("not our address").to_string();
     assert!(reason.contains("203.0.113.1") && reason.contains("not an address of this machine"), "{reason}");
 }

@@ -98,7 +98,7 @@ fn check(plan: &Plan) -> Result<ExitCode, Failure> {
     let findings = [
         checks::ring(plan.run.driver),
         checks::files(plan),
-        checks::port(plan.run.listen),
+        checks::port(plan.run.listen[0]),
         checks::brokers(&plan.gateway.service),
     ];
     let text: String = findings.iter().map(|finding| format!("{finding}\n")).collect();

@@ -28,7 +28,7 @@ impl Plan {
             connections_max: connections_per_core(config.connections_max, cores.len()),
             cores,
             pin: config.pin,
-            listen,
+            listen: vec![listen],
             driver: match config.driver {
                 DriverChoice::Auto => Driver::Auto,
                 DriverChoice::Ring => Driver::Ring,

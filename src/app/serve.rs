@@ -31,7 +31,7 @@ enum Event {
 pub(super) fn serve(plan: &Plan) -> Result<ExitCode, Failure> {
     log::info!("pulsegate {}", cli::VERSION);
     // The cores find out about ring and files by themselves; of the port they do not know the settings.
-    let port = checks::port(plan.run.listen);
+    let port = checks::port(plan.run.listen[0]);
     if port.grade == Grade::Failure {
         return Err(Failure::Other(port.text));
     }
@@ -100,9 +100,9 @@ fn announce(running: &Running, plan: &Plan) {
     }
     let cores = plan::list(&plan.run.cores);
     let pinned = if plan.run.pin { ", pinned" } else { "" };
-    log::info!("listening on {}, processors {cores}{pinned}, driver {driver}", running.listening);
+    log::info!("listening on {}, processors {cores}{pinned}, driver {driver}", running.listening[0]);
     log::info!("brokers: {}", plan.gateway.service);
-    let here = reachable(running.listening);
+    let here = reachable(running.listening[0]);
     log::info!("try it: curl http://{here}/readyz");
     log::info!("produce: ws://{here}/ws/v2/producer/persistent/public/default/my-topic");
 }

@@ -170,6 +170,8 @@ pub const CORE_CONNECTIONS_MAX: u32 = 65_536;
 pub const CORE_LINKS_ROOM: u32 = 256;
 /// Mail waiting for one core. Full: the sender is told and answers "busy".
 pub const MAILBOX_MAX: usize = 4096;
+/// Writes to the meta store that one core may have unanswered: each costs a flush of the disk, so these are a second's worth.
+pub const META_WRITES_MAX: usize = 256;
 /// Spare buffers a core keeps.
 pub const POOL_BUFFERS_MAX: usize = 4096;
 /// Largest buffer kept spare, bytes.

@@ -2,8 +2,10 @@
 
 use crate::base::time::{Clock, Instant};
 use crate::shard::conn::{Conn, Leave, Phase, Reading, Wish};
-use crate::shard::links::{Closed, ConnKey, Handler, Links};
+use crate::shard::links::{Closed, ConnKey, Door, Handler, Links};
 use crate::shard::mesh::{Letter, Mail, ShardId};
+use crate::shard::meta::{MetaNews, MetaRefusal};
+use crate::store::DiskError;
 use std::net::SocketAddr;
 
 /// Own mail delivered in one turn: a handler that answers itself must not hold the core.
@@ -38,7 +40,10 @@ impl Links {
             && self.watched.is_empty()
             && self.own_mail.is_empty()
             && self.answers.is_empty()
-            && self.questions.is_empty())
+            && self.questions.is_empty()
+            && self.letters.is_empty()
+            && self.disk.is_empty()
+            && self.meta.is_empty())
     }
 
     /// The next connection whose steps are to be carried out.
@@ -89,6 +94,25 @@ impl Links {
                 handler.on_resolved(self, token, result);
             }
         }
+        for _ in 0..self.letters.len() {
+            let Some(letter) = self.letters.pop_front() else { break };
+            self.letter(handler, letter);
+        }
+    }
+
+    /// Without a data folder every request to a file fails.
+    pub(crate) fn refuse_disk(&mut self) {
+        for (store, op, _) in self.disk.drain(..) {
+            self.letters.push_back(Letter::Disk { store, op, result: Err(DiskError::Io) });
+        }
+    }
+
+    /// Without a meta store every write to it fails.
+    pub(crate) fn refuse_meta(&mut self) {
+        for (ticket, _) in self.meta.drain(..) {
+            let why = MetaRefusal::Failed("this process has no meta store".to_owned());
+            self.letters.push_back(Letter::Meta(MetaNews::Refused { ticket, why }));
+        }
     }
 
     /// A connect took too long, or a lingering close has to end. Deadlines are not disarmed: one of a connect that went
@@ -118,8 +142,18 @@ impl Links {
         match letter {
             Letter::Mail { from, mail } => handler.on_mail(self, from, mail),
             Letter::Resolved { token, result } => handler.on_resolved(self, token, result),
+            Letter::Disk { store, op, result } => handler.on_disk(self, store, op, result),
+            Letter::Meta(news) => self.meta_news(handler, news),
             Letter::Parcel(_) => debug_assert!(false, "drivers take parcels themselves"),
         }
+    }
+
+    /// News of the meta store. An answer of ours makes room for another write.
+    pub(crate) fn meta_news<H: Handler>(&mut self, handler: &mut H, news: MetaNews) {
+        if matches!(news, MetaNews::Applied { ticket: Some(_), .. } | MetaNews::Refused { .. }) {
+            self.meta_waiting = self.meta_waiting.saturating_sub(1);
+        }
+        handler.on_meta(self, news);
     }
 
     /// A client's socket arrived. `None`: no room; the driver closes it.
@@ -129,13 +163,14 @@ impl Links {
         socket: u32,
         peer: SocketAddr,
         local: Option<SocketAddr>,
+        door: Door,
     ) -> Option<ConnKey> {
         if !self.may_accept() {
             return None;
         }
         self.stats.accepted += 1;
         let key = self.insert(Conn { local, ..Conn::new(Phase::Open, Some(socket), peer) });
-        handler.on_accept(self, key, peer);
+        handler.on_accept(self, key, peer, door);
         Some(key)
     }
 
@@ -315,13 +350,13 @@ impl Links {
         handler: &mut H,
         from: ShardId,
         socket: u32,
-        peer: SocketAddr,
+        (peer, local): (SocketAddr, Option<SocketAddr>),
         head: Vec<u8>,
     ) -> Option<ConnKey> {
         if self.conns.len() >= self.connections_max {
             return None;
         }
-        let key = self.insert(Conn::new(Phase::Open, Some(socket), peer));
+        let key = self.insert(Conn { local, ..Conn::new(Phase::Open, Some(socket), peer) });
         handler.on_mail(self, from, Mail::Adopt { key, peer, head });
         Some(key)
     }

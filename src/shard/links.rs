@@ -8,7 +8,9 @@ use crate::base::table::{Key, Table};
 use crate::base::time::{Clock, Instant};
 use crate::base::wheel::Wheel;
 use crate::shard::conn::{Conn, Leave, Phase};
-use crate::shard::mesh::{Mail, Mesh, ShardId};
+use crate::shard::mesh::{Letter, Mail, Mesh, ShardId};
+use crate::shard::meta::{MetaChange, MetaNews};
+use crate::store::{Completion, DiskError, DiskOp, OpId, StoreId};
 use std::collections::VecDeque;
 use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
@@ -30,9 +32,20 @@ pub enum Closed {
     Moved,
 }
 
-/// All connections are taken.
+/// Which listener a client came by: index into [`RunConfig::listen`](crate::shard::run::RunConfig::listen).
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct Door(pub u8);
+
+impl Door {
+    /// HTTP and WebSocket.
+    pub const WEB: Door = Door(0);
+    /// Pulsar's binary protocol. [`Links::local`] is known for its clients.
+    pub const BINARY: Door = Door(1);
+}
+
+/// All slots are taken: of connections, or of writes to the meta store.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
-#[error("all connection slots of this core are taken")]
+#[error("all slots of this core are taken")]
 pub struct Full;
 
 /// A core's logic: told what happened, acts through [`Links`]. No futures, no I/O, no clock; never called twice at once.
@@ -40,7 +53,7 @@ pub trait Handler {
     /// The core runs; called once, before anything else.
     fn on_start(&mut self, _io: &mut Links) {}
     /// A client connected.
-    fn on_accept(&mut self, io: &mut Links, key: ConnKey, peer: SocketAddr);
+    fn on_accept(&mut self, io: &mut Links, key: ConnKey, peer: SocketAddr, door: Door);
     /// A [`Links::connect`] ended: connected, or the errno. After an error the key is dead.
     fn on_connected(&mut self, io: &mut Links, key: ConnKey, result: Result<(), i32>);
     /// Bytes arrived. The buffer is the core's and may be changed in place; it is gone after the call.
@@ -55,7 +68,21 @@ pub trait Handler {
     fn on_timer(&mut self, io: &mut Links, token: u64);
     /// A [`Links::resolve`] ended.
     fn on_resolved(&mut self, io: &mut Links, token: u64, result: Result<Vec<SocketAddr>, String>);
-    /// Another core has something for us.
+    /// A request of [`Links::disk`] ended.
+    fn on_disk(
+        &mut self,
+        io: &mut Links,
+        _store: StoreId,
+        _op: OpId,
+        _result: Result<Completion, DiskError>,
+    ) {
+        // Who asks for files hears of them: nobody asked here.
+        io.stats.stale += 1;
+    }
+    /// The meta store changed, or refused a write of ours.
+    fn on_meta(&mut self, _io: &mut Links, _news: MetaNews) {}
+    /// Another core has something for us. Within a turn mail, news of the meta store included, comes before what arrived
+    /// on connections.
     fn on_mail(&mut self, io: &mut Links, from: ShardId, mail: Mail);
     /// All completions of this turn were delivered; outboxes filled now still leave in this turn.
     fn on_turn_end(&mut self, io: &mut Links);
@@ -105,6 +132,13 @@ pub struct Links {
     pub(crate) questions: Vec<Question>,
     /// Answers that needed no look-up: delivered in the next turn.
     pub(crate) answers: Vec<(u64, Result<Vec<SocketAddr>, String>)>,
+    /// Letters to ourselves: delivered in the next turn.
+    pub(crate) letters: VecDeque<Letter>,
+    /// Requests to files, in the order they were asked for.
+    pub(crate) disk: VecDeque<(StoreId, OpId, DiskOp)>,
+    /// Writes to the meta store that were not yet handed on, and how many were not yet answered.
+    pub(crate) meta: VecDeque<(u64, Vec<MetaChange>)>,
+    pub(crate) meta_waiting: usize,
     pub(crate) stats: IoStats,
 }
 
@@ -126,6 +160,10 @@ impl Links {
             own_mail: VecDeque::new(),
             questions: Vec::new(),
             answers: Vec::new(),
+            letters: VecDeque::new(),
+            disk: VecDeque::new(),
+            meta: VecDeque::new(),
+            meta_waiting: 0,
             stats: IoStats::default(),
         }
     }
@@ -197,7 +235,8 @@ impl Links {
         self.conns.get(key).map(|c| c.peer)
     }
 
-    /// Our own address on this connection, where the driver knows it (the ring does not: it would cost a system call).
+    /// Our own address on this connection, where the driver knows it. Always for clients of [`Door::BINARY`]; for those of
+    /// the other door the ring would pay a system call, where it listens on all addresses.
     pub fn local(&self, key: ConnKey) -> Option<SocketAddr> {
         self.conns.get(key)?.local
     }
@@ -261,6 +300,23 @@ impl Links {
                 Ok(())
             }
         }
+    }
+
+    /// Asks for a file operation of a store; [`Handler::on_disk`] brings the result, never in this call. It is begun at the
+    /// end of the turn; what must come after another is asked for after the other's result.
+    pub fn disk(&mut self, store: StoreId, op: OpId, request: DiskOp) {
+        self.disk.push_back((store, op, request));
+    }
+
+    /// Asks for a write to the meta store, all of it or nothing; [`Handler::on_meta`] brings the outcome with the ticket.
+    /// Refused at once while [`limit::META_WRITES_MAX`] writes of this core are unanswered.
+    pub fn write_meta(&mut self, ticket: u64, changes: Vec<MetaChange>) -> Result<(), Full> {
+        if self.meta_waiting >= limit::META_WRITES_MAX {
+            return Err(Full);
+        }
+        self.meta_waiting += 1;
+        self.meta.push_back((ticket, changes));
+        Ok(())
     }
 
     /// Hands the live socket to another core, where it arrives as [`Mail::Adopt`]'s key with `head`, the bytes read here

@@ -3,7 +3,9 @@
 use crate::base::limit;
 use crate::metrics::CoreReport;
 use crate::shard::links::ConnKey;
+use crate::shard::meta::MetaNews;
 use crate::shard::sys::Bell;
+use crate::store::{Completion, DiskError, OpId, StoreId};
 use std::net::{SocketAddr, TcpStream};
 use std::sync::atomic::{AtomicBool, AtomicI32, AtomicU64, Ordering};
 use std::sync::mpsc::{Receiver, SyncSender, TrySendError, sync_channel};
@@ -46,6 +48,8 @@ pub(crate) enum Letter {
     Mail { from: ShardId, mail: Mail },
     Resolved { token: u64, result: Result<Vec<SocketAddr>, String> },
     Parcel(Box<Parcel>),
+    Disk { store: StoreId, op: OpId, result: Result<Completion, DiskError> },
+    Meta(MetaNews),
 }
 
 /// A socket on its way, with what is known of it.
@@ -54,6 +58,7 @@ pub(crate) struct Parcel {
     pub(crate) from: ShardId,
     pub(crate) socket: Handed,
     pub(crate) peer: SocketAddr,
+    pub(crate) local: Option<SocketAddr>,
     pub(crate) head: Vec<u8>,
 }
 

@@ -7,8 +7,10 @@ mod conn;
 mod drive;
 mod ending;
 mod events;
+mod gates;
 pub mod links;
 pub mod mesh;
+pub mod meta;
 mod portable;
 mod probe;
 mod reactor;
@@ -19,6 +21,6 @@ mod simulate;
 mod sys;
 mod watchdog;
 
-pub use links::{Closed, ConnKey, Handler, Links};
+pub use links::{Closed, ConnKey, Door, Handler, Links};
 pub use mesh::{Mail, ShardId};
 pub use probe::probe;

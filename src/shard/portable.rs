@@ -5,12 +5,13 @@ use crate::base::time::Instant;
 use crate::shard::clock;
 use crate::shard::conn::{SEND_MAX, Wish};
 use crate::shard::ending::{Advice, Ending};
-use crate::shard::links::{ConnKey, Handler, Links, Post};
+use crate::shard::links::{ConnKey, Door, Handler, Links, Post};
 use crate::shard::mesh::{Handed, Letter, Mesh, Parcel, ShardId};
-use crate::shard::reactor::{ACCEPT_PAUSE, LETTERS_PER_TURN, Seat};
+use crate::shard::reactor::{LETTERS_PER_TURN, Seat};
 use crate::shard::resolver::Resolver;
 use crate::shard::sys;
-use mio::net::{TcpListener, TcpStream};
+use gates::Gate;
+use mio::net::TcpStream;
 use mio::unix::SourceFd;
 use mio::{Events, Interest, Poll, Token};
 use std::collections::VecDeque;
@@ -22,14 +23,14 @@ use std::sync::atomic::Ordering;
 use std::sync::mpsc::Receiver;
 use std::time::Duration;
 
+mod gates;
+
 const BELL: Token = Token(usize::MAX - 1);
-const LISTENER: Token = Token(usize::MAX - 2);
 const EVENTS_PER_TURN: usize = 1024;
 /// One scratch buffer for all: a connection at rest holds none.
 const SCRATCH: usize = 64 * 1024;
 /// Reads of one connection in one turn: a fast sender must not hold the core.
 const READS_PER_TURN: usize = 4;
-const ACCEPTS_PER_TURN: usize = 64;
 
 struct Socket {
     stream: TcpStream,
@@ -55,9 +56,8 @@ pub(crate) struct Portable {
     mailbox: Receiver<Letter>,
     mail_waits: bool,
     resolver: Resolver,
-    listener: Option<TcpListener>,
-    clients_wait: bool,
-    accept_after: Instant,
+    /// One for each door; none once the core stops.
+    gates: Vec<Gate>,
     sockets: Vec<Option<Socket>>,
     free: Vec<u32>,
     /// Sockets to be looked at in the next turn.
@@ -75,9 +75,7 @@ fn errno(error: &io::Error) -> i32 {
 impl Portable {
     pub(crate) fn new(seat: Seat) -> io::Result<Portable> {
         let poll = Poll::new()?;
-        seat.listener.set_nonblocking(true)?;
-        let mut listener = TcpListener::from_std(seat.listener.into());
-        poll.registry().register(&mut listener, LISTENER, Interest::READABLE)?;
+        let gates = gates::open(seat.listeners, &poll)?;
         let bell = seat.mesh.bell(seat.shard).raw();
         poll.registry().register(&mut SourceFd(&bell), BELL, Interest::READABLE)?;
         let post = Post::Mesh(Arc::clone(&seat.mesh));
@@ -91,9 +89,7 @@ impl Portable {
             mailbox: seat.mailbox,
             mail_waits: true,
             resolver: seat.resolver,
-            listener: Some(listener),
-            clients_wait: true,
-            accept_after: Instant(0),
+            gates,
             sockets: Vec::new(),
             free: Vec::new(),
             ready: VecDeque::new(),
@@ -119,7 +115,7 @@ impl Portable {
             self.links.stats.stalls = pulse.stalls.load(Ordering::Relaxed);
             match ending.step(mesh.is_stopping(), &mut self.links, handler) {
                 Advice::GoOn => {}
-                Advice::StopAccepting => drop(self.listener.take()),
+                Advice::StopAccepting => self.gates.clear(),
                 Advice::LeaveWhenStill if !self.links.conns.is_empty() => {}
                 Advice::LeaveWhenStill | Advice::Leave => return Ok(()),
             }
@@ -127,7 +123,7 @@ impl Portable {
     }
 
     fn wait(&mut self, events: &mut Events, until: Instant) -> io::Result<()> {
-        let again = if self.clients_wait && self.can_accept() { self.accept_after } else { Instant::FAR };
+        let again = gates::next_accept(&self.gates, self.links.may_accept());
         let deadline = self.links.next_deadline().unwrap_or(Instant::FAR).min(until).min(again);
         let busy = self.links.has_work() || self.mail_waits || !self.ready.is_empty();
         let busy = busy || !self.failed.is_empty() || !self.parcels.is_empty();
@@ -157,7 +153,7 @@ impl Portable {
                     self.mesh.bell(self.shard).hear();
                     self.mail_waits = true;
                 }
-                LISTENER => self.clients_wait = true,
+                token if gates::is_listener(token) => gates::clients_wait(&mut self.gates, token),
                 Token(number) => {
                     let number = number as u32;
                     if let Some(socket) = self.socket(number) {
@@ -175,7 +171,9 @@ impl Portable {
             let Some(number) = self.ready.pop_front() else { break };
             self.look_at(handler, number);
         }
-        self.accept(handler);
+        for door in 0..self.gates.len() {
+            self.accept(handler, Door(door as u8));
+        }
         self.take_letters(handler);
         self.links.run_due(handler);
         handler.on_turn_end(&mut self.links);
@@ -271,39 +269,6 @@ impl Portable {
         }
     }
 
-    fn can_accept(&self) -> bool {
-        self.listener.is_some() && self.links.may_accept()
-    }
-
-    fn accept<H: Handler>(&mut self, handler: &mut H) {
-        for _ in 0..ACCEPTS_PER_TURN {
-            let due = self.clients_wait && self.links.clock.now >= self.accept_after;
-            let Some(listener) = self.listener.as_ref().filter(|_| due && self.links.may_accept()) else {
-                return;
-            };
-            match listener.accept() {
-                Ok((stream, peer)) => {
-                    let peer = SocketAddr::new(peer.ip().to_canonical(), peer.port());
-                    let local = stream.local_addr().ok();
-                    let Ok(number) = self.keep(stream, ConnKey::from_bits(0), false) else { continue };
-                    match self.links.accepted(handler, number, peer, local) {
-                        Some(key) => self.assign(number, key),
-                        None => self.forget(number, false),
-                    }
-                }
-                Err(error) if error.kind() == io::ErrorKind::WouldBlock => return self.clients_wait = false,
-                Err(error) if sys::is_shortage(&error) => {
-                    log::warn!("core {}: cannot accept, {error}", self.shard.0);
-                    self.accept_after = self.links.clock.now + ACCEPT_PAUSE;
-                    return;
-                }
-                Err(error) => {
-                    log::debug!("core {}: a client was gone before it was accepted: {error}", self.shard.0)
-                }
-            }
-        }
-    }
-
     fn keep(&mut self, stream: TcpStream, key: ConnKey, connecting: bool) -> io::Result<u32> {
         let number = self.free.pop().unwrap_or(self.sockets.len() as u32);
         let (wire, reading, listed, ready) = (None, false, false, !connecting);
@@ -368,7 +333,8 @@ impl Portable {
     fn take_parcel<H: Handler>(&mut self, handler: &mut H, parcel: Parcel) {
         let Handed::Stream(stream) = parcel.socket else { return };
         let Ok(number) = self.keep(TcpStream::from_std(stream), ConnKey::from_bits(0), false) else { return };
-        match self.links.adopted(handler, parcel.from, number, parcel.peer, parcel.head) {
+        let ends = (parcel.peer, parcel.local);
+        match self.links.adopted(handler, parcel.from, number, ends, parcel.head) {
             Some(key) => self.assign(number, key),
             None => self.forget(number, false),
         }
@@ -382,6 +348,8 @@ impl Portable {
 
     fn carry_out<H: Handler>(&mut self, handler: &mut H) {
         self.resolver.ask_all(&mut self.links);
+        self.links.refuse_disk();
+        self.links.refuse_meta();
         while let Some(key) = self.links.next_dirty() {
             while let Some(wish) = self.links.step(key) {
                 self.carry_out_wish(handler, key, wish);
@@ -465,11 +433,11 @@ impl Portable {
     }
 
     fn hand_over<H: Handler>(&mut self, handler: &mut H, key: ConnKey, number: u32) {
-        let (peer, leave) = (self.links.peer(key), self.links.leaving(key));
+        let (peer, local, leave) = (self.links.peer(key), self.links.local(key), self.links.leaving(key));
         let (Some(peer), Some(leave), Some(stream)) = (peer, leave, self.release(number)) else { return };
         self.links.moved(handler, key, Ok(()));
         let socket = Handed::Stream(stream.into());
-        let parcel = Parcel { from: self.shard, socket, peer, head: leave.head };
+        let parcel = Parcel { from: self.shard, socket, peer, local, head: leave.head };
         if leave.to == self.shard {
             self.take_parcel(handler, parcel);
         } else {

@@ -1,5 +1,6 @@
 //! Finds out whether this machine lets us have the ring, and if not, what would mend it.
 
+use crate::shard::links::Door;
 use crate::shard::ring::{Family, Op, Ring};
 use crate::shard::sys;
 use std::io;
@@ -48,7 +49,7 @@ fn try_ring() -> io::Result<()> {
     let mut ring = Ring::new(8, 8, 4096)?;
     let listener = std::net::TcpListener::bind((std::net::Ipv4Addr::LOCALHOST, 0))?;
     let client = std::net::TcpStream::connect(listener.local_addr()?)?;
-    ring.accept(std::os::fd::AsRawFd::as_raw_fd(&listener));
+    ring.accept(std::os::fd::AsRawFd::as_raw_fd(&listener), Door::WEB);
     let mut result = None;
     let mut events = Vec::new();
     // A handful of completions; each takes one round, and a refused operation ends with an error at once.
@@ -57,10 +58,10 @@ fn try_ring() -> io::Result<()> {
         ring.reap(&mut events);
         for event in events.drain(..) {
             match (event.op, event.result) {
-                (Op::Accept, socket @ 0..) => ring.name(socket as u32, Family::V4),
+                (Op::Accept, socket @ 0..) => ring.name(socket as u32, Family::V4, Door::WEB),
                 (Op::Accept, errno) => return Err(io::Error::from_raw_os_error(-errno)),
                 (Op::Name, errno) => {
-                    let named = ring.named(&event).and_then(|(_, peer)| peer);
+                    let named = ring.named(&event).and_then(|named| named.peer);
                     let as_expected = named.is_some() && named == client.local_addr().ok();
                     let errno = if errno < 0 { -errno } else { libc::EINVAL };
                     result =

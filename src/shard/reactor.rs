@@ -4,16 +4,15 @@
 use crate::base::time::Instant;
 use crate::shard::clock;
 use crate::shard::conn::{Reading, Wish};
+use crate::shard::gates::Gate;
 use crate::shard::links::{ConnKey, Handler, Links};
 use crate::shard::mesh::{Handed, Letter, Mesh, Parcel, ShardId};
 use crate::shard::resolver::Resolver;
-use crate::shard::ring::{Event, Family, Op, Ring, TICKET_MASK};
-use crate::shard::sys;
+use crate::shard::ring::{Event, Op, Ring, TICKET_MASK};
 use socket2::Socket;
 use std::collections::{BTreeMap, VecDeque};
 use std::io;
 use std::net::SocketAddr;
-use std::os::fd::AsRawFd;
 use std::sync::Arc;
 use std::sync::atomic::Ordering::SeqCst;
 use std::sync::mpsc::Receiver;
@@ -25,8 +24,6 @@ const BUFFERS: u16 = 512;
 const BUFFER_LENGTH: u32 = 8 * 1024;
 /// Direct descriptors beyond the connection table: sockets on their way in or out, accepted too many.
 const SPARE_SOCKETS: u32 = 64;
-/// After accepting failed for want of descriptors or memory it is tried again this much later.
-pub(crate) const ACCEPT_PAUSE: Duration = Duration::from_millis(50);
 /// Letters taken in one turn: mail must not keep a core from its sockets.
 pub(crate) const LETTERS_PER_TURN: usize = 512;
 /// Sockets from other cores whose parcel has not come yet, or whose parcel came first.
@@ -41,21 +38,11 @@ pub(crate) struct Seat {
     pub(crate) mesh: Arc<Mesh>,
     pub(crate) mailbox: Receiver<Letter>,
     pub(crate) resolver: Resolver,
-    pub(crate) listener: Socket,
+    /// One for each door.
+    pub(crate) listeners: Vec<Socket>,
     pub(crate) connections_max: u32,
     pub(crate) drain_spread: Duration,
     pub(crate) drain_time_max: Duration,
-}
-
-#[derive(Clone, Copy, PartialEq, Eq)]
-enum Accepting {
-    /// To be armed when there is room.
-    Wanted,
-    Armed,
-    /// Told to stop as the table is full; arms again when it is not.
-    Stopping,
-    /// Failed: not before this time.
-    Pause(Instant),
 }
 
 enum Arrival {
@@ -73,9 +60,8 @@ pub(crate) struct Reactor {
     mail_waits: bool,
     bell_armed: bool,
     resolver: Resolver,
-    listener: Option<Socket>,
-    family: Family,
-    accepting: Accepting,
+    /// One for each door; none once the core stops.
+    pub(super) gates: Vec<Gate>,
     /// Met an empty buffer ring; re-armed at most one for each buffer and turn.
     starved: VecDeque<ConnKey>,
     arrivals: BTreeMap<u64, Arrival>,
@@ -92,8 +78,7 @@ impl Reactor {
     pub(crate) fn new(seat: Seat) -> io::Result<Reactor> {
         let ring = Ring::new(seat.connections_max + SPARE_SOCKETS, BUFFERS, BUFFER_LENGTH)?;
         seat.mesh.set_ring(seat.shard, Some(ring.fd()));
-        let address = seat.listener.local_addr()?.as_socket();
-        let family = address.map_or(Family::V4, Family::of);
+        let gates = seat.listeners.into_iter().map(Gate::new).collect::<io::Result<Vec<_>>>()?;
         let post = crate::shard::links::Post::Mesh(Arc::clone(&seat.mesh));
         let mut links = Links::new(seat.shard, seat.mesh.len(), seat.connections_max as usize, post);
         links.set_clock(clock::read());
@@ -106,9 +91,7 @@ impl Reactor {
             mail_waits: true,
             bell_armed: false,
             resolver: seat.resolver,
-            listener: Some(seat.listener),
-            family,
-            accepting: Accepting::Wanted,
+            gates,
             starved: VecDeque::new(),
             arrivals: BTreeMap::new(),
             tickets: u64::from(seat.shard.0) << 40,
@@ -155,18 +138,8 @@ impl Reactor {
 
     /// When the next timer is due.
     pub(crate) fn next_deadline(&self) -> Option<Instant> {
-        let again = match self.accepting {
-            Accepting::Pause(until) if self.listener.is_some() => until,
-            _ => Instant::FAR,
-        };
+        let again = self.gates.iter().map(Gate::next_deadline).min().unwrap_or(Instant::FAR);
         Some(self.links.next_deadline().unwrap_or(Instant::FAR).min(again)).filter(|at| *at < Instant::FAR)
-    }
-
-    /// Clients still in the kernel's queue are reset: the process is to end.
-    pub(crate) fn stop_accepting(&mut self) {
-        if self.listener.take().is_some() && self.accepting == Accepting::Armed {
-            self.ring.stop_accept();
-        }
     }
 
     /// Nothing of ours is left in the kernel; the bell goes last.
@@ -192,6 +165,7 @@ impl Reactor {
             }
             Op::Accept => self.on_accept(event),
             Op::Name => self.on_name(handler, event),
+            Op::Install => self.on_install(handler, event),
             Op::Socket => self.on_socket(handler, event),
             Op::Connect => self.on_connect(handler, event),
             Op::Shutdown => self.links.write_ended(event.key()),
@@ -230,37 +204,6 @@ impl Reactor {
                 }
             }
             result => self.links.read_failed(key, -result),
-        }
-    }
-
-    fn on_accept(&mut self, event: &Event) {
-        if let Ok(socket) = u32::try_from(event.result) {
-            if self.listener.is_some() {
-                self.ring.name(socket, self.family);
-            } else {
-                self.ring.close(socket, false);
-            }
-        }
-        if !event.more() {
-            let error = io::Error::from_raw_os_error(-event.result);
-            self.accepting = if sys::is_shortage(&error) {
-                // The table of direct descriptors full is no news: clients wait in the kernel's queue.
-                if self.links.may_accept() {
-                    log::warn!("core {}: cannot accept, {error}", self.shard.0);
-                }
-                Accepting::Pause(self.links.clock.now + ACCEPT_PAUSE)
-            } else {
-                Accepting::Wanted
-            };
-        }
-    }
-
-    fn on_name<H: Handler>(&mut self, handler: &mut H, event: &Event) {
-        let Some((socket, peer)) = self.ring.named(event) else { return };
-        // Without a peer the client is gone already.
-        let accepted = peer.and_then(|peer| self.links.accepted(handler, socket, peer, None));
-        if accepted.is_none() {
-            self.ring.close(socket, false);
         }
     }
 
@@ -322,7 +265,11 @@ impl Reactor {
             (_, Arrival::Socket(socket)) => return self.ring.close(socket, false),
             (_, Arrival::Parcel(_)) => return,
         };
-        if self.links.adopted(handler, parcel.from, socket, parcel.peer, parcel.head).is_none() {
+        if self
+            .links
+            .adopted(handler, parcel.from, socket, (parcel.peer, parcel.local), parcel.head)
+            .is_none()
+        {
             self.ring.close(socket, false);
         }
     }
@@ -355,6 +302,8 @@ impl Reactor {
     fn carry_out<H: Handler>(&mut self, handler: &mut H) {
         self.arm();
         self.resolver.ask_all(&mut self.links);
+        self.links.refuse_disk();
+        self.links.refuse_meta();
         while let Some(key) = self.links.next_dirty() {
             while let Some(wish) = self.links.step(key) {
                 self.carry_out_wish(handler, key, wish);
@@ -378,24 +327,12 @@ impl Reactor {
                 self.links.read_stopped(key);
             }
         }
-        let Some(listener) = &self.listener else { return };
-        match self.accepting {
-            Accepting::Wanted if self.links.may_accept() => {
-                self.ring.accept(listener.as_raw_fd());
-                self.accepting = Accepting::Armed;
-            }
-            Accepting::Armed if !self.links.may_accept() => {
-                self.ring.stop_accept();
-                self.accepting = Accepting::Stopping;
-            }
-            Accepting::Pause(until) if self.links.clock.now >= until => self.accepting = Accepting::Wanted,
-            _ => {}
-        }
+        self.arm_gates();
     }
 
     fn carry_out_wish<H: Handler>(&mut self, handler: &mut H, key: ConnKey, wish: Wish) {
         let Some(conn) = self.links.conns.get(key) else { return };
-        let (peer, connecting) = (conn.peer, conn.busy);
+        let (peer, local, connecting) = (conn.peer, conn.local, conn.busy);
         let Some(socket) = conn.socket else {
             match wish {
                 Wish::Connect => self.ring.socket(key, peer),
@@ -421,15 +358,21 @@ impl Reactor {
                 self.ring.close(socket, reset);
                 self.links.closed(handler, key);
             }
-            Wish::Move => self.begin_move(handler, key, socket, peer),
+            Wish::Move => self.begin_move(handler, key, socket, (peer, local)),
         }
     }
 
-    fn begin_move<H: Handler>(&mut self, handler: &mut H, key: ConnKey, socket: u32, peer: SocketAddr) {
+    fn begin_move<H: Handler>(
+        &mut self,
+        handler: &mut H,
+        key: ConnKey,
+        socket: u32,
+        (peer, local): (SocketAddr, Option<SocketAddr>),
+    ) {
         let Some(leave) = self.links.leaving(key) else { return };
         if leave.to == self.shard {
             self.links.moved(handler, key, Ok(()));
-            if self.links.adopted(handler, self.shard, socket, peer, leave.head).is_none() {
+            if self.links.adopted(handler, self.shard, socket, (peer, local), leave.head).is_none() {
                 self.ring.close(socket, false);
             }
             return;
@@ -444,6 +387,7 @@ impl Reactor {
             from: self.shard,
             socket: Handed::Ticket(self.tickets),
             peer,
+            local,
             head: leave.head,
         });
         self.ring.hand_over(key, socket, ring, self.tickets);

@@ -7,13 +7,15 @@
 use crate::base::table::{Key, Table};
 use crate::shard::bufring::BufRing;
 use crate::shard::conn::SEND_MAX;
+use crate::shard::links::Door;
+use crate::shard::sys;
 use io_uring::types::{CancelBuilder, DestinationSlot, Fd, Fixed, SubmitArgs, Timespec};
 use io_uring::{IoUring, cqueue, opcode, squeue};
 use socket2::{SockAddr, SockAddrStorage};
 use std::collections::{BTreeMap, VecDeque};
 use std::io;
 use std::net::SocketAddr;
-use std::os::fd::{AsRawFd, RawFd};
+use std::os::fd::{AsRawFd, FromRawFd, OwnedFd, RawFd};
 use std::sync::atomic::{Ordering, fence};
 use std::time::Duration;
 
@@ -36,6 +38,7 @@ pub(crate) enum Op {
     Ignored,
     Accept,
     Name,
+    Install,
     Socket,
     Connect,
     Receive,
@@ -46,10 +49,11 @@ pub(crate) enum Op {
     Bell,
 }
 
-const OPS: [Op; 11] = [
+const OPS: [Op; 12] = [
     Op::Ignored,
     Op::Accept,
     Op::Name,
+    Op::Install,
     Op::Socket,
     Op::Connect,
     Op::Receive,
@@ -78,6 +82,11 @@ impl Event {
     /// The ticket of a socket that another ring sent.
     pub(crate) fn ticket(&self) -> u64 {
         self.data & TICKET_MASK
+    }
+
+    /// The door of an accept.
+    pub(crate) fn door(&self) -> Door {
+        Door(self.data as u8)
     }
 
     /// The operation goes on; more completions follow.
@@ -117,10 +126,18 @@ impl Family {
     }
 }
 
-/// A freshly accepted socket whose peer is being asked for.
+/// A freshly accepted socket whose peer, then perhaps our own address, is being asked for.
 struct Naming {
-    socket: u32,
+    named: Named,
     address: Box<SockAddrStorage>,
+}
+
+/// A client's socket and who it is; no peer: gone already.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Named {
+    pub(crate) socket: u32,
+    pub(crate) door: Door,
+    pub(crate) peer: Option<SocketAddr>,
 }
 
 /// See the head of the file.
@@ -238,18 +255,20 @@ impl Ring {
     }
 
     /// Accepts clients until cancelled or failed.
-    pub(crate) fn accept(&mut self, listener: RawFd) {
+    pub(crate) fn accept(&mut self, listener: RawFd, door: Door) {
         let entry = opcode::AcceptMulti::new(Fd(listener)).allocate_file_index(true).build();
-        self.push(entry.user_data(plain(Op::Accept)));
+        self.push(entry.user_data(plain(Op::Accept) | u64::from(door.0)));
     }
 
-    pub(crate) fn stop_accept(&mut self) {
-        self.push(opcode::AsyncCancel2::new(CancelBuilder::user_data(plain(Op::Accept))).build());
+    pub(crate) fn stop_accept(&mut self, door: Door) {
+        let which = CancelBuilder::user_data(plain(Op::Accept) | u64::from(door.0));
+        self.push(opcode::AsyncCancel2::new(which).build());
     }
 
     /// Asks who the peer of a socket is: a direct descriptor has no number that `getpeername` would take.
-    pub(crate) fn name(&mut self, socket: u32, family: Family) {
-        let key = self.naming.insert(Naming { socket, address: Box::new(SockAddrStorage::zeroed()) });
+    pub(crate) fn name(&mut self, socket: u32, family: Family, door: Door) {
+        let named = Named { socket, door, peer: None };
+        let key = self.naming.insert(Naming { named, address: Box::new(SockAddrStorage::zeroed()) });
         let Some(naming) = self.naming.get_mut(key) else { return };
         // The kernel refuses a length above that of the address.
         let room = match family {
@@ -269,17 +288,36 @@ impl Ring {
     }
 
     /// The answer to `name`: the socket, and its peer if it is still connected.
-    pub(crate) fn named(&mut self, event: &Event) -> Option<(u32, Option<SocketAddr>)> {
+    pub(crate) fn named(&mut self, event: &Event) -> Option<Named> {
         let naming = self.naming.remove(event.key())?;
         self.using_memory -= 1;
         let length =
             libc::socklen_t::try_from(event.result).ok().filter(|n| *n > 0 && *n <= naming.address.size_of());
-        let Some(length) = length else { return Some((naming.socket, None)) };
+        let Some(length) = length else { return Some(naming.named) };
         // SAFETY: the kernel wrote `length` bytes of a socket address into the zeroed storage.
         let address = unsafe { SockAddr::new(*naming.address, length) };
         // A listener on `[::]` sees IPv4 clients as mapped addresses: call them what they are.
-        let peer = address.as_socket().map(|a| SocketAddr::new(a.ip().to_canonical(), a.port()));
-        Some((naming.socket, peer))
+        let peer = address.as_socket().map(sys::canonical);
+        Some(Named { peer, ..naming.named })
+    }
+
+    /// Gives a client's socket an ordinary descriptor for a moment, to ask for our own address: no operation of the ring
+    /// tells it.
+    pub(crate) fn install(&mut self, named: Named) {
+        let key = self.naming.insert(Naming { named, address: Box::new(SockAddrStorage::zeroed()) });
+        let entry = opcode::FixedFdInstall::new(Fixed(named.socket), 0).build();
+        self.push(entry.user_data(tag(Op::Install, key)));
+    }
+
+    /// The answer to `install`: the socket and our own address; without one where the kernel is older than 6.8.
+    pub(crate) fn installed(&mut self, event: &Event) -> Option<(Named, Option<SocketAddr>)> {
+        let named = self.naming.remove(event.key())?.named;
+        if event.result < 0 {
+            return Some((named, None));
+        }
+        // SAFETY: the kernel made this descriptor for us, and nobody else has its number.
+        let descriptor = unsafe { OwnedFd::from_raw_fd(event.result) };
+        Some((named, sys::local_address(&descriptor)))
     }
 
     /// Makes a socket for `to`; its completion carries the number, then `connect` follows.

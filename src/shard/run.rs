@@ -11,6 +11,7 @@ use crate::shard::resolver::Resolver;
 use crate::shard::sys::{self, Bell};
 use crate::shard::watchdog::Watchdog;
 use glommio::{LocalExecutorBuilder, Placement};
+use socket2::Socket;
 use std::io;
 use std::net::SocketAddr;
 use std::sync::Arc;
@@ -45,8 +46,9 @@ pub struct RunConfig {
     pub cores: Vec<usize>,
     /// Pin each core's thread to its processor.
     pub pin: bool,
-    /// Address to listen on; port 0 picks one. Each core has its own share of it.
-    pub listen: SocketAddr,
+    /// Addresses to listen on, one for each [`Door`](crate::shard::Door); port 0 picks one. Each core has its own share of
+    /// each.
+    pub listen: Vec<SocketAddr>,
     /// Connections per core.
     pub connections_max: u32,
     /// Driver choice.
@@ -80,8 +82,8 @@ pub enum StartError {
 
 /// The running cores.
 pub struct Running {
-    /// The address in use (with the real port).
-    pub listening: SocketAddr,
+    /// The addresses in use (with the real ports), by door.
+    pub listening: Vec<SocketAddr>,
     /// The driver in use.
     pub driver: Driver,
     /// Why not the ring, when it was wanted.
@@ -179,9 +181,7 @@ where
 {
     let (driver, fallback) = choose(config.driver)?;
     let connections_max = affordable_connections(config.connections_max, config.cores.len())?;
-    let listen = config.listen;
-    let refused = |error: io::Error| StartError::Listen { address: listen, reason: refusal(listen, &error) };
-    let (listening, listeners) = sys::listen(listen, config.cores.len()).map_err(refused)?;
+    let (listening, mut listeners) = listen(&config.listen, config.cores.len())?;
 
     let failed = |error: io::Error| core_error(ShardId(0), &error.to_string());
     let bell = if driver == Driver::Ring { Bell::for_ring } else { Bell::for_poll };
@@ -195,14 +195,14 @@ where
     let register = watchdog.register();
     let mut running =
         Running { listening, driver, fallback, mesh, cores: Vec::new(), watchdog: Some(watchdog) };
-    for (index, (listener, mailbox)) in listeners.into_iter().zip(mailboxes).enumerate() {
+    for (index, mailbox) in mailboxes.into_iter().enumerate() {
         let shard = ShardId(index as u16);
         let seat = Seat {
             shard,
             mesh: Arc::clone(&running.mesh),
             mailbox,
             resolver: resolver.clone(),
-            listener,
+            listeners: listeners.iter_mut().filter_map(Vec::pop).collect(),
             connections_max,
             drain_spread: config.drain_spread,
             drain_time_max: config.drain_time_max,
@@ -234,6 +234,18 @@ where
         }
     }
     Ok(running)
+}
+
+/// The real addresses by door, and by door one listener for each core.
+fn listen(addresses: &[SocketAddr], cores: usize) -> Result<(Vec<SocketAddr>, Vec<Vec<Socket>>), StartError> {
+    let (mut listening, mut listeners) = (Vec::new(), Vec::new());
+    for &address in addresses {
+        let refused = |error: io::Error| StartError::Listen { address, reason: refusal(address, &error) };
+        let (bound, sockets) = sys::listen(address, cores).map_err(refused)?;
+        listening.push(bound);
+        listeners.push(sockets);
+    }
+    Ok((listening, listeners))
 }
 
 type Started = Sender<Result<(), (ShardId, String)>>;

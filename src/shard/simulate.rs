@@ -3,8 +3,10 @@
 
 use crate::base::time::{Clock, UnixMillis};
 use crate::shard::conn::{Reading, Wish};
-use crate::shard::links::{Closed, ConnKey, Handler, Links, Post, Question};
+use crate::shard::links::{Closed, ConnKey, Door, Handler, Links, Post, Question};
 use crate::shard::mesh::{Letter, Mail, ShardId};
+use crate::shard::meta::{MetaChange, MetaNews};
+use crate::store::{Completion, DiskError, DiskOp, OpId, StoreId};
 use std::net::SocketAddr;
 use std::time::Duration;
 
@@ -14,7 +16,34 @@ const ROUNDS_MAX: usize = 10_000;
 impl Links {
     /// A client connects.
     pub fn simulate_accept<H: Handler>(&mut self, handler: &mut H, peer: SocketAddr) -> ConnKey {
-        self.accepted(handler, 0, peer, None).expect("a simulation stays below the table's size")
+        self.accepted(handler, 0, peer, None, Door::WEB).expect("a simulation stays below the table's size")
+    }
+
+    /// A client connects by that door, having dialled `local`.
+    pub fn simulate_accept_at<H: Handler>(
+        &mut self,
+        handler: &mut H,
+        peer: SocketAddr,
+        local: SocketAddr,
+        door: Door,
+    ) -> ConnKey {
+        self.accepted(handler, 0, peer, Some(local), door).expect("a simulation stays below the table's size")
+    }
+
+    /// Ends a request of [`Links::take_disk`].
+    pub fn simulate_disk<H: Handler>(
+        &mut self,
+        handler: &mut H,
+        store: StoreId,
+        op: OpId,
+        result: Result<Completion, DiskError>,
+    ) {
+        self.letter(handler, Letter::Disk { store, op, result });
+    }
+
+    /// The meta store has news.
+    pub fn simulate_meta<H: Handler>(&mut self, handler: &mut H, news: MetaNews) {
+        self.letter(handler, Letter::Meta(news));
     }
 
     /// Ends a connect of [`Links::pending_connects`].
@@ -123,6 +152,16 @@ impl Links {
     pub fn pending_connects(&mut self) -> Vec<(ConnKey, SocketAddr)> {
         let waiting = self.conns.iter().filter(|(_, conn)| conn.busy && conn.socket.is_none());
         waiting.map(|(key, conn)| (key, conn.peer)).collect()
+    }
+
+    /// File operations asked for, in their order.
+    pub fn take_disk(&mut self) -> Vec<(StoreId, OpId, DiskOp)> {
+        self.disk.drain(..).collect()
+    }
+
+    /// Writes to the meta store, with their tickets, in their order.
+    pub fn take_meta(&mut self) -> Vec<(u64, Vec<MetaChange>)> {
+        self.meta.drain(..).collect()
     }
 
     /// Names to be looked up.

@@ -101,6 +101,16 @@ pub(crate) fn locked_memory_limit() -> u64 {
     getrlimit(Resource::Memlock).current.unwrap_or(u64::MAX)
 }
 
+/// A listener on `[::]` sees IPv4 clients as mapped addresses: they are called what they are.
+pub(crate) fn canonical(address: SocketAddr) -> SocketAddr {
+    SocketAddr::new(address.ip().to_canonical(), address.port())
+}
+
+/// The address that the other end of a connection dialled.
+pub(crate) fn local_address(socket: &impl std::os::fd::AsFd) -> Option<SocketAddr> {
+    socket2::SockRef::from(socket).local_addr().ok()?.as_socket().map(canonical)
+}
+
 /// Makes the next close of a socket a reset.
 pub(crate) fn set_reset_on_close(fd: BorrowedFd<'_>) -> io::Result<()> {
     socket2::SockRef::from(&fd).set_linger(Some(std::time::Duration::ZERO))

@@ -69,7 +69,7 @@ impl Served {
         let run_config = RunConfig {
             cores: vec![0; cores],
             pin: false,
-            listen: "127.0.0.1:0".parse().unwrap(),
+            listen: vec!["127.0.0.1:0".parse().unwrap()],
             connections_max: 256,
             driver,
             drain_spread: Duration::from_millis(100),
@@ -77,7 +77,7 @@ impl Served {
         };
         let config = Arc::new(config);
         let running = run(run_config, move |shard| Gateway::new(config.clone(), shard, cores, 7)).unwrap();
-        Served { address: running.listening, running: Some(running) }
+        Served { address: running.listening[0], running: Some(running) }
     }
 
     /// Stops as SIGTERM does.

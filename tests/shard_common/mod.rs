@@ -8,7 +8,7 @@
 )]
 
 use pulsegate::base::time::Instant;
-use pulsegate::shard::links::{Closed, ConnKey, Handler, IoStats, Links};
+use pulsegate::shard::links::{Closed, ConnKey, Door, Handler, IoStats, Links};
 use pulsegate::shard::mesh::{Mail, ShardId};
 use pulsegate::shard::run::{Driver, RunConfig, Running, run};
 use std::collections::BTreeMap;
@@ -38,7 +38,7 @@ pub fn config(driver: Driver, cores: usize) -> RunConfig {
     RunConfig {
         cores: (0..cores).collect(),
         pin: false,
-        listen: SocketAddr::from((Ipv4Addr::LOCALHOST, 0)),
+        listen: vec![SocketAddr::from((Ipv4Addr::LOCALHOST, 0))],
         connections_max: 1024,
         driver,
         drain_spread: Duration::from_millis(10),
@@ -50,6 +50,8 @@ pub fn config(driver: Driver, cores: usize) -> RunConfig {
 #[derive(Debug, PartialEq)]
 pub enum Seen {
     Accepted(ShardId, ConnKey, SocketAddr),
+    /// After each `Accepted`: the door, and our own address.
+    Door(Door, Option<SocketAddr>),
     Connected(Result<(), i32>),
     Eof,
     Closed(Closed),
@@ -161,10 +163,11 @@ impl Echo {
 }
 
 impl Handler for Echo {
-    fn on_accept(&mut self, io: &mut Links, key: ConnKey, peer: SocketAddr) {
+    fn on_accept(&mut self, io: &mut Links, key: ConnKey, peer: SocketAddr, door: Door) {
         assert_eq!(io.peer(key), Some(peer));
         self.fresh.insert(key, true);
         self.tell(Seen::Accepted(io.shard(), key, peer));
+        self.tell(Seen::Door(door, io.local(key)));
     }
 
     fn on_connected(&mut self, io: &mut Links, key: ConnKey, result: Result<(), i32>) {
@@ -260,7 +263,7 @@ impl Server {
     }
 
     pub fn address(&self) -> SocketAddr {
-        self.running.listening
+        self.running.listening[0]
     }
 
     pub fn connect(&self) -> TcpStream {

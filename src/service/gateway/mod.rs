@@ -44,7 +44,7 @@ use crate::session::producer::Producer;
 use crate::session::replies::Replies;
 use crate::session::upstream::{Attachment, Failure, HostPort};
 use crate::session::{Context, Goodbye};
-use crate::shard::{Closed, ConnKey, Handler, Links, Mail, ShardId};
+use crate::shard::{Closed, ConnKey, Door, Handler, Links, Mail, ShardId};
 use crate::wire::pulsar::proto::SubscriptionType;
 use crate::wire::text::JsonReader;
 use crate::wire::ws::deflate::Deflater;
@@ -349,7 +349,7 @@ fn mark_dirty(sessions: &mut Table<Session>, dirty: &mut Vec<Key>, key: Key) {
 }
 
 impl Handler for Gateway {
-    fn on_accept(&mut self, io: &mut Links, key: ConnKey, peer: SocketAddr) {
+    fn on_accept(&mut self, io: &mut Links, key: ConnKey, peer: SocketAddr, _: Door) {
         self.accept(io, key, peer);
     }
 

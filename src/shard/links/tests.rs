@@ -26,7 +26,7 @@ impl Diary {
 }
 
 impl Handler for Diary {
-    fn on_accept(&mut self, _: &mut Links, key: ConnKey, _: SocketAddr) {
+    fn on_accept(&mut self, _: &mut Links, key: ConnKey, _: SocketAddr, _: Door) {
         assert!(self.open.insert(key, true).is_none(), "{key:?} is open already");
     }
     fn on_connected(&mut self, _: &mut Links, key: ConnKey, result: Result<(), i32>) {
