@@ -1,6 +1,8 @@
 //! What cores may say to each other: plain data over bounded queues, and nothing else.
 
 use crate::base::limit;
+use crate::broker::admin::{AdminAnswer, AdminAsk};
+use crate::broker::host::{Reply, Request};
 use crate::metrics::CoreReport;
 use crate::shard::links::ConnKey;
 use crate::shard::meta::MetaNews;
@@ -39,6 +41,32 @@ pub enum Mail {
         ticket: u64,
         /// The core's report.
         report: Box<CoreReport>,
+    },
+    /// Requests of native connections and of the gateway to topics of the other core's stores. Bounded by the sender's
+    /// credit, which comes back with the replies.
+    Requests(Vec<Request>),
+    /// Answers and deliveries to connections of the other core.
+    Replies {
+        /// In the order of the host.
+        replies: Vec<Reply>,
+        /// Bytes of requests that were taken, and may be sent anew.
+        credit: usize,
+    },
+    /// An administrator's question to a topic of the other core's stores.
+    Ask {
+        /// Comes back with the answer.
+        ticket: u64,
+        /// The store asked.
+        store: StoreId,
+        /// The question.
+        ask: Box<AdminAsk>,
+    },
+    /// The answer to [`Mail::Ask`].
+    Answered {
+        /// From the question.
+        ticket: u64,
+        /// The answer.
+        answer: Box<AdminAnswer>,
     },
 }
 

@@ -221,7 +221,7 @@ impl Handler for Echo {
                 self.echo(io, key, &head);
             }
             Mail::Report { ticket, .. } => self.tell(Seen::Mail(from, io.shard(), ticket)),
-            Mail::Reported { .. } => {}
+            _ => {}
         }
     }
 

@@ -125,6 +125,10 @@ impl Gateway {
                 let mut head = head;
                 self.client_bytes(io, key, &mut head);
             }
+            // For the embedded broker: without one nobody asks.
+            Mail::Requests(_) | Mail::Replies { .. } | Mail::Ask { .. } | Mail::Answered { .. } => {
+                self.counters.stale_events += 1;
+            }
         }
     }
 
