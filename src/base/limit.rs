@@ -162,6 +162,30 @@ pub const RING_POINTS: u32 = 100;
 /// Names whose last sequence ids are saved for deduplication (`brokerDeduplicationMaxNumberOfProducers`).
 pub const DEDUP_NAMES_MAX: usize = 10_000;
 
+// ---- Native clients of the embedded broker
+
+/// Producers and consumers of one connection: bounds what a client makes us remember.
+pub const CONNECTION_MEMBERS_MAX: usize = 65_536;
+/// Entries of one connection that are not answered yet: at the limit it is not read from until half of them are
+/// (`maxPendingPublishRequestsPerConnection`). Source: broker 9.2.
+pub const CONNECTION_PENDING_MAX: usize = 1000;
+/// Look-ups, topic lists and schema requests of one connection that are not answered yet; beyond, it is not read from.
+pub const CONNECTION_ASKS_MAX: usize = 64;
+/// Outbox of a native connection above which hosts deliver nothing more to it. Source: broker 9.2.
+pub const CONNECTION_OUTBOX_HIGH: usize = 1 << 20;
+/// Outbox below which they go on. Source: broker 9.2.
+pub const CONNECTION_OUTBOX_LOW: usize = 512 << 10;
+/// Outbox of a native connection above which it is not read from: a client that asks and does not read its answers stays bounded.
+pub const CONNECTION_OUTBOX_MAX: usize = 2 << 20;
+/// A connection in a newcomer's way must show that it lives within this (`connectionLivenessCheckTimeoutMillis`).
+pub const LIVENESS_CHECK_MAX: Duration = Duration::from_secs(5);
+/// Longest `topics_pattern` that is applied here (`subscriptionPatternMaxLength`); a longer one is left to the client.
+pub const PATTERN_LENGTH_MAX: usize = 50;
+/// Bytes of a client's version text that are kept.
+pub const CLIENT_VERSION_MAX: usize = 256;
+/// A cut-off frame that has grown to this gets the memory that its size field announces.
+pub const FRAME_GROWTH_MAX: usize = 64 << 10;
+
 // ---- Cores
 
 /// Connections of one core (clients and brokers): size of the slot table.
@@ -190,6 +214,10 @@ const _: () =
 const _: () = assert!(
     SESSION_PENDING_BYTES_MAX < PROCESS_PENDING_BYTES_MAX,
     "one session cannot take the whole budget"
+);
+const _: () = assert!(
+    CONNECTION_OUTBOX_LOW < CONNECTION_OUTBOX_HIGH && CONNECTION_OUTBOX_HIGH < CONNECTION_OUTBOX_MAX,
+    "deliveries stop before requests do"
 );
 const _: () = assert!(READ_AHEAD_BYTES <= TOPIC_BACKLOG_BYTES_MAX, "what is read has room");
 const _: () = assert!(KEY_LOOK_AHEAD_PER_CONSUMER <= KEY_LOOK_AHEAD_MAX, "one consumer's share is a share");

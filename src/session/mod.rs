@@ -3,6 +3,7 @@
 
 pub mod arena;
 pub mod consumer;
+pub mod inbound;
 pub mod producer;
 pub mod replies;
 pub mod send_queue;

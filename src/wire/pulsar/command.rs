@@ -81,6 +81,10 @@ commands! {
     AuthChallenge = 36: CommandAuthChallenge, AuthResponse = 37: CommandAuthResponse,
     AckResponse = 38: CommandAckResponse, GetOrCreateSchema = 39: CommandGetOrCreateSchema,
     GetOrCreateSchemaResponse = 40: CommandGetOrCreateSchemaResponse,
+    NewTransaction = 50: CommandNewTxn, AddPartitionToTransaction = 52: CommandAddPartitionToTxn,
+    AddSubscriptionToTransaction = 54: CommandAddSubscriptionToTxn, EndTransaction = 56: CommandEndTxn,
+    TransactionCoordinatorConnect = 62: CommandTcClientConnectRequest,
+    WatchTopicList = 64: CommandWatchTopicList, WatchTopicListClose = 67: CommandWatchTopicListClose,
     TopicMigrated = 68: CommandTopicMigrated,
 }
 
