@@ -18,6 +18,8 @@ pub const HTTP_HEADERS_MAX: usize = 64;
 pub const HTTP_HEAD_TIME_MAX: Duration = Duration::from_secs(10);
 /// An idle keep-alive HTTP connection (health checks, metrics) is closed after this long.
 pub const HTTP_IDLE_MAX: Duration = Duration::from_secs(60);
+/// Largest body of a request for the administration, bytes: schemas and policies are far smaller.
+pub const WEB_BODY_MAX: usize = 8 << 20;
 /// Bytes kept that follow a head while its session is being created (a client may send frames early).
 pub const PIPELINED_BYTES_MAX: usize = 64 * 1024;
 

@@ -199,3 +199,47 @@ fn an_embedded_broker_that_never_answers_is_a_timeout() {
     let said = core.said(client);
     assert!(said.starts_with("HTTP/1.1 504"), "{said}");
 }
+
+#[test]
+fn requests_for_the_administration_come_whole_and_one_by_one() {
+    let mut core = Core::embedded(0);
+    let put = "PUT /admin/v2/tenants/t?x=%2F HTTP/1.1\r\nHost: h\r\nX-Y: z\r\nContent-Length: 5\r\n\r\n";
+    let get = "GET /admin/v2/tenants HTTP/1.1\r\nHost: h\r\nConnection: close\r\n\r\n";
+    let all = format!("{put}hello{get}");
+    for cut in 0..all.len() {
+        let client = core.client(&all[..cut]);
+        let none = core.gateway.poll_web();
+        assert_eq!(none.is_some(), cut >= put.len() + 5, "cut at {cut}");
+        core.io.simulate_bytes(&mut core.gateway, client, &all.as_bytes()[cut..]);
+        let first = none.or_else(|| core.gateway.poll_web()).expect("it is whole");
+        assert_eq!((first.method.as_str(), first.target.as_str()), ("PUT", "/admin/v2/tenants/t?x=%2F"));
+        assert_eq!((first.body.as_slice(), first.header("x-y")), (&b"hello"[..], Some("z")));
+        assert_eq!(core.gateway.poll_web(), None, "the second waits for the first's answer");
+        core.gateway.answer_web(&mut core.io, client, 204, "", &[], b"");
+        let second = core.gateway.poll_web().expect("it was there already");
+        assert_eq!((second.method.as_str(), second.client), ("GET", client));
+        core.gateway.answer_web(&mut core.io, client, 200, "application/json", &["X: y"], b"[]");
+        core.gateway.answer_web(&mut core.io, client, 200, "application/json", &[], b"twice");
+        let said = core.said(client);
+        assert!(said.starts_with("HTTP/1.1 204 No Content\r\n\r\nHTTP/1.1 200 OK\r\n"), "{said}");
+        assert!(said.ends_with("X: y\r\nConnection: close\r\n\r\n[]"), "{said}");
+    }
+    let ours = core.client("GET /livez HTTP/1.1\r\nHost: h\r\n\r\n");
+    assert!(core.said(ours).starts_with("HTTP/1.1 200") && core.gateway.poll_web().is_none());
+}
+
+#[test]
+fn bodies_are_bounded_in_size_and_time() {
+    let mut core = Core::embedded(0);
+    let request = |length: usize, more: &str| {
+        format!("POST /admin/v2/x HTTP/1.1\r\nHost: h\r\nContent-Length: {length}\r\n{more}\r\n")
+    };
+    let large = core.client(&request(1 << 30, ""));
+    assert!(core.said(large).starts_with("HTTP/1.1 413"));
+    let slow = core.client(&request(10, "Expect: 100-continue\r\n"));
+    assert_eq!(core.said(slow), "HTTP/1.1 100 Continue\r\n\r\n");
+    core.later(Duration::from_secs(11));
+    core.turn();
+    assert!(core.said(slow).starts_with("HTTP/1.1 408"));
+    assert_eq!(core.gateway.poll_web(), None);
+}

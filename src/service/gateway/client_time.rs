@@ -16,6 +16,7 @@ impl Gateway {
         let due = match &client.phase {
             Phase::Head { since: Some(since), .. } => *since + limit::HTTP_HEAD_TIME_MAX,
             Phase::Head { since: None, .. } => client.last_received + limit::HTTP_IDLE_MAX,
+            Phase::Web(web) => web.due(),
             Phase::Opening(_) | Phase::Leaving(_) | Phase::Closing => Instant::FAR,
             Phase::Open(open) => {
                 let sent =
@@ -69,6 +70,10 @@ impl Gateway {
                 let text = format!("Idle timeout expired: {} ms", self.config.session_idle.as_millis());
                 self.say_goodbye(io, key, Some((1001, &text)));
             }
+            Phase::Web(_) => {
+                let text = "the request body took too long";
+                self.answer(io, key, 408, "text/plain;charset=utf-8", text, true, false);
+            }
             Phase::Opening(_) | Phase::Leaving(_) | Phase::Closing => {}
         }
     }
@@ -95,7 +100,7 @@ impl Gateway {
                 self.refuse_client(io, key, 503, GOODBYE_STOPPING.reason);
                 io.close(key, limit::CLOSE_WAIT_MAX);
             }
-            Phase::Head { .. } => self.client_eof(io, key),
+            Phase::Head { .. } | Phase::Web(_) => self.client_eof(io, key),
             Phase::Leaving(_) | Phase::Closing => {}
         }
     }

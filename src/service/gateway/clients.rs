@@ -8,6 +8,7 @@
 //! In front of the embedded broker a client whose topic is another core's leaves for it with its head, as if it had connected
 //! there.
 
+use super::web::Web;
 use super::{Body, Conn, Gateway, Tools, mark_dirty};
 use crate::base::limit;
 use crate::base::table::Key;
@@ -22,7 +23,7 @@ use std::net::SocketAddr;
 
 /// A client.
 pub(super) struct Client {
-    peer: SocketAddr,
+    pub(super) peer: SocketAddr,
     pub(super) phase: Phase,
     /// The last frame or byte from it.
     pub(super) last_received: Instant,
@@ -39,6 +40,8 @@ pub(super) enum Phase {
     Opening(Box<Upgrading>),
     /// Frames both ways.
     Open(Box<Open>),
+    /// Its request is for the administration of the embedded broker.
+    Web(Box<Web>),
     /// Its topic is at this core: it goes there, and its head is read there again.
     Leaving(ShardId),
     /// Said goodbye; the socket lingers.
@@ -77,7 +80,7 @@ impl Client {
         match &self.phase {
             Phase::Opening(upgrading) => Some(upgrading.session),
             Phase::Open(open) => Some(open.session),
-            Phase::Head { .. } | Phase::Leaving(_) | Phase::Closing => None,
+            Phase::Head { .. } | Phase::Web(_) | Phase::Leaving(_) | Phase::Closing => None,
         }
     }
 }
@@ -120,6 +123,7 @@ impl Gateway {
                     io.pause(key); // read again when the session is open
                 }
             }
+            Phase::Web(_) => self.web_bytes(io, key, bytes),
             Phase::Leaving(_) | Phase::Closing => {}
         }
     }
@@ -137,7 +141,7 @@ impl Gateway {
     }
 
     /// Serves every whole head in the buffer, as long as the client takes the answers.
-    fn client_head(&mut self, io: &mut Links, key: ConnKey) {
+    pub(super) fn client_head(&mut self, io: &mut Links, key: ConnKey) {
         let max = self.config.http_head_max;
         loop {
             let Some(client) = self.client_mut(key) else { return };
@@ -181,8 +185,10 @@ impl Gateway {
             *body_left = skip.saturating_sub(here);
             *since = None;
             self.serve(io, key, &head);
-            if let Some(Phase::Leaving(to)) = self.client_mut(key).map(|client| &client.phase) {
-                return io.migrate(key, *to, text);
+            match self.client_mut(key).map(|client| &client.phase) {
+                Some(Phase::Leaving(to)) => return io.migrate(key, *to, text),
+                Some(Phase::Web(_)) => return self.web_bytes(io, key, &text[length..]),
+                _ => {}
             }
             text.drain(..length + skip.min(here) as usize);
             let Some(client) = self.client_mut(key) else { return };
@@ -193,7 +199,7 @@ impl Gateway {
                     return;
                 }
                 Phase::Open(_) => return self.client_frames(io, key, &mut text), // opened at once
-                Phase::Leaving(_) | Phase::Closing => return,
+                Phase::Web(_) | Phase::Leaving(_) | Phase::Closing => return,
             }
         }
     }

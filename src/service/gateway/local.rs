@@ -96,15 +96,24 @@ impl LocalWay {
 pub(super) struct Local {
     broker: LocalBroker,
     link: Option<Key>,
+    /// Why the broker is not ready; for `/readyz`.
+    pub(super) trouble: Option<String>,
 }
 
 impl Local {
     pub(super) fn new(broker: LocalBroker) -> Local {
-        Local { broker, link: None }
+        Local { broker, link: None, trouble: None }
     }
 }
 
 impl Gateway {
+    /// Says why the embedded broker cannot serve now, for `/readyz`; `None`: it can.
+    pub fn set_trouble(&mut self, trouble: Option<String>) {
+        if let Some(local) = &mut self.local {
+            local.trouble = trouble;
+        }
+    }
+
     /// What sessions want of the embedded broker, in order.
     pub fn poll_local(&mut self) -> Option<LocalRequest> {
         let link = self.local.as_ref()?.link?;

@@ -17,6 +17,7 @@
 //! | `incoming` | what brokers say |
 //! | `settle` | the end of a turn |
 //! | `pages`, `report` | health, metrics, statistics |
+//! | `web` | requests for the administration of the embedded broker |
 
 mod alarm;
 mod brokers;
@@ -32,6 +33,7 @@ mod roster;
 mod service_url;
 mod settle;
 mod token;
+pub mod web;
 
 use crate::base::pool::BufferPool;
 use crate::base::prng::Prng;
@@ -56,11 +58,12 @@ use opening::Opening;
 use report::Reports;
 use roster::Roster;
 use service_url::Service;
-use std::collections::{BTreeMap, HashMap};
+use std::collections::{BTreeMap, HashMap, VecDeque};
 use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 use token::Token;
+use web::WebRequest;
 
 /// What a connection of this core is used for.
 enum Conn {
@@ -189,6 +192,8 @@ pub struct Gateway {
     links: Table<BrokerLink>,
     links_by_target: BTreeMap<brokers::Target, Key>,
     service: Service,
+    /// Requests for the administration, not yet handed out.
+    web: VecDeque<WebRequest>,
     /// The embedded broker, if that is what sessions are served from.
     local: Option<Local>,
     producers: HashMap<u64, LegRef, IdHash>,
@@ -246,6 +251,7 @@ impl Gateway {
             service: Service::new(&config.service, seed),
             config,
             local: None,
+            web: VecDeque::new(),
             shards,
             prng: Prng::new(seed),
             stopping: None,

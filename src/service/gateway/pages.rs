@@ -14,6 +14,9 @@ impl Gateway {
         let close = !head.keep_alive();
         let path = head.target.split('?').next().unwrap_or_default();
         let head_only = head.method == "HEAD";
+        if self.local.is_some() && !is_ours(path) {
+            return self.ask_web(io, key, head);
+        }
         if !matches!(head.method, "GET" | "HEAD") {
             return self.answer_with(
                 io,
@@ -44,6 +47,9 @@ impl Gateway {
     fn readiness(&self) -> (u16, String) {
         if self.stopping.is_some() {
             return (503, "stopping\n".to_owned());
+        }
+        if let Some(trouble) = self.local.as_ref().and_then(|local| local.trouble.as_ref()) {
+            return (503, format!("{trouble}\n"));
         }
         match (self.service_is_ready(), &self.service.trouble) {
             (true, _) => (200, "ready\n".to_owned()),
@@ -81,6 +87,11 @@ pub(super) enum Page {
     Json(String),
     Missing,
     Busy,
+}
+
+/// Pages that the gateway answers itself, also in front of the embedded broker.
+fn is_ours(path: &str) -> bool {
+    matches!(path, "/livez" | "/readyz" | "/status.html") || wanted(path).is_some()
 }
 
 /// Which numbers a path asks for. Source: API 7; the V1 forms carry a cluster and no domain.
