@@ -4,7 +4,7 @@ use crate::world::config;
 use pulsegate::config::gateway::{GatewayConfig, ServiceUrl};
 use pulsegate::service::gateway::Gateway;
 use pulsegate::service::gateway::local::{LocalBroker, LocalEvent, LocalRequest};
-use pulsegate::shard::{ConnKey, Handler, Links, Mail, ShardId};
+use pulsegate::shard::{ConnKey, Door, Handler, Links, Mail, ShardId};
 use pulsegate::wire::pulsar::{Command, proto as p};
 use std::net::SocketAddr;
 use std::sync::Arc;
@@ -160,7 +160,7 @@ fn goes_to_its_core(path: &str, topic: &str) -> bool {
 struct Parked;
 
 impl Handler for Parked {
-    fn on_accept(&mut self, _: &mut Links, _: ConnKey, _: SocketAddr) {}
+    fn on_accept(&mut self, _: &mut Links, _: ConnKey, _: SocketAddr, _: Door) {}
     fn on_connected(&mut self, _: &mut Links, _: ConnKey, _: Result<(), i32>) {}
     fn on_bytes(&mut self, _: &mut Links, _: ConnKey, _: &mut [u8]) {}
     fn on_eof(&mut self, _: &mut Links, _: ConnKey) {}
