@@ -187,6 +187,10 @@ pub const PATTERN_LENGTH_MAX: usize = 50;
 pub const CLIENT_VERSION_MAX: usize = 256;
 /// A cut-off frame that has grown to this gets the memory that its size field announces.
 pub const FRAME_GROWTH_MAX: usize = 64 << 10;
+// ---- Admin REST
+
+/// Bundles of a namespace: they are a list in its policies and nothing more.
+pub const NAMESPACE_BUNDLES_MAX: u64 = 1024;
 
 // ---- Cores
 

@@ -117,7 +117,7 @@ pub(super) fn is_domain(text: &str) -> bool {
 }
 
 /// A tenant, cluster or namespace: `^[-=:.\w]*$` and not empty (protocol 5).
-pub(super) fn is_name(text: &str) -> bool {
+pub fn is_name(text: &str) -> bool {
     !text.is_empty() && text.bytes().all(|byte| byte.is_ascii_alphanumeric() || b"-=:._".contains(&byte))
 }
 
