@@ -4,6 +4,7 @@ The reference (a recipe that runs a real Pulsar, and the black-box suite) is not
 in the folder that PULSEGATE_ORACLE names, by default `../shared` beside the repository. Whoever needs it and does not
 find it says so with `skip`.
 """
+import fcntl
 import os
 import random
 import shutil
@@ -11,7 +12,9 @@ import signal
 import socket
 import subprocess
 import sys
+import tempfile
 import time
+import urllib.request
 from contextlib import ExitStack
 from pathlib import Path
 
@@ -21,7 +24,12 @@ CONFORMANCE = ORACLE / "conformance"
 REAL_PULSAR = ORACLE / "real-pulsar" / "real-pulsar"
 ARTEFACTS = Path(os.environ.get("CI_ARTEFACTS", ROOT / "target" / "ci"))
 BINARY = Path(os.environ.get("PULSEGATE_BIN", ROOT / "target" / "release" / "pulsegate"))
-START_SECONDS_MAX = 30
+START_SECONDS_MAX, END_SECONDS_MAX = 30, 20
+# A sound broker passes its own health check about two seconds after a restart.
+HEALTHY_SECONDS_MAX, HEALTHY_STARTS_MAX = 20, 3
+
+
+LOCKS = []
 
 
 def skip(what, why):
@@ -32,14 +40,16 @@ def skip(what, why):
 
 
 def need(what, *kinds):
-    """Skips unless real Pulsar can run here; an unbuilt pulsegate is an error."""
+    """Skips unless the servers that `kinds` name can run here; an unbuilt pulsegate is an error."""
+    if set(kinds) & {"pulsegate", "standalone"} and not BINARY.exists():
+        raise SystemExit(f"no {BINARY}: cargo build --release")
+    if set(kinds) == {"standalone"}:
+        return
     if not REAL_PULSAR.exists():
         skip(what, f"no {REAL_PULSAR}: set PULSEGATE_ORACLE to the folder that has real-pulsar/ and conformance/")
     for program in ("java", "mvn", "curl"):
         if not shutil.which(program):
             skip(what, f"{program} is not installed")
-    if "pulsegate" in kinds and not BINARY.exists():
-        raise SystemExit(f"no {BINARY}: cargo build --release")
 
 
 def is_free(port):
@@ -48,10 +58,16 @@ def is_free(port):
 
 
 def free_offset():
-    """A port offset whose ports nobody listens on, so that several runs fit on one machine."""
+    """A port offset whose ports nobody listens on, and which is ours until this process ends: several runs fit on a machine."""
     for offset in random.sample(range(300, 20_000, 100), 50):
+        lock = open(Path(tempfile.gettempdir(), f"pulsegate-ports-{offset}.lock"), "w")
         ports = [3181, 6650, 8080, *range(8090, 8093), *range(8100, 8110)]
+        try:
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except OSError:
+            continue
         if all(is_free(port + offset) for port in ports):
+            LOCKS.append(lock)
             return offset
     raise SystemExit("no free port offset found in 50 tries")
 
@@ -80,6 +96,7 @@ class Broker:
     def __enter__(self):
         try:
             self.recipe("up", self.offset, *self.settings, heap="1g")
+            self.becomes_healthy()  # its first topic takes seconds: not the time of the first test
         except BaseException:
             self.__exit__()
             raise
@@ -98,8 +115,28 @@ class Broker:
         return int((self.run_dir / "broker.pid").read_text())
 
     def restart(self, how):
-        """Ends the broker with signal `how` (TERM or KILL) and starts it again on its data."""
+        """Ends the broker with signal `how` (TERM or KILL) and starts it again on its data, until it stores messages."""
         self.recipe("restart", self.offset, how, heap="1g")
+        for _ in range(HEALTHY_STARTS_MAX):
+            if self.becomes_healthy():
+                return
+            # After a kill Pulsar can come up without its bookie: it answers, refuses every write, and stays so.
+            print("  real Pulsar came back and stores nothing: its fault, started once more", flush=True)
+            self.recipe("restart", self.offset, "TERM", heap="1g")
+        raise SystemExit(f"real Pulsar stores nothing after {HEALTHY_STARTS_MAX} starts, log: {self.run_dir}/broker.log")
+
+    def becomes_healthy(self):
+        """Whether the broker, by its own check (a message there and back), stores messages before long."""
+        deadline = time.monotonic() + HEALTHY_SECONDS_MAX
+        while time.monotonic() < deadline:
+            try:
+                with urllib.request.urlopen(f"{self.admin}/admin/v2/brokers/health?topicVersion=V2", timeout=10) as answer:
+                    if answer.read() == b"ok":
+                        return True
+            except OSError:
+                pass
+            time.sleep(0.25)
+        return False
 
     def proxy(self, *settings):
         """Starts one more of Java's stand-alone proxies; returns its WebSocket address and process id."""
@@ -119,42 +156,110 @@ class Broker:
                            stderr=log, start_new_session=True, env={"REAL_PULSAR_HEAP": heap, **os.environ})
 
 
-class Gateway:
-    """`pulsegate serve` before one broker. Ends with the `with` block, by SIGTERM, and must end in time."""
+class Served:
+    """A pulsegate process: how it starts, is found to serve, and ends."""
 
-    def __init__(self, broker, *settings, port=8100, name="pulsegate"):
-        self.port = port + broker.offset
-        self.ws, self.rest = f"ws://127.0.0.1:{self.port}", f"http://127.0.0.1:{self.port}"
-        self.settings = [f"brokerServiceUrl={broker.binary}", f"serviceUrl={broker.admin}", "clusterName=standalone",
-                         f"webServicePort={self.port}", "bindAddress=127.0.0.1", *settings]
-        self.log = ARTEFACTS / f"{name}.log"
-
-    def __enter__(self):
+    def start(self, arguments, log, port):
         ARTEFACTS.mkdir(parents=True, exist_ok=True)
-        arguments = [word for setting in self.settings for word in ("--set", setting)]
-        with open(self.log, "wb") as log:
-            self.process = subprocess.Popen([BINARY, "serve", *arguments], stdin=subprocess.DEVNULL, stdout=log, stderr=log)
+        self.log = log
+        with open(log, "ab") as out:
+            self.process = subprocess.Popen([BINARY, *map(str, arguments)], stdin=subprocess.DEVNULL, stdout=out, stderr=out)
         try:
-            wait_for(lambda: self.process.poll() is not None or not is_free(self.port), f"{self.ws} is not served")
+            wait_for(lambda: self.process.poll() is not None or not is_free(port), f"port {port} is not served, log: {log}")
         except BaseException:
             self.process.kill()
             raise
         if self.process.poll() is not None:
             tail = self.log.read_text(errors="replace")[-2000:]
             raise SystemExit(f"pulsegate ended at once with {self.process.returncode}:\n{tail}")
-        self.pid = self.process.pid
-        return self
 
-    def __exit__(self, *_):
+    @property
+    def pid(self):
+        return self.process.pid
+
+    def end(self, signal_=signal.SIGTERM):
+        """Ends the process; one that had ended by itself, or does not end, is an error."""
         died = self.process.poll()
-        self.process.terminate()
+        self.process.send_signal(signal_)
         try:
-            self.process.wait(20)
+            self.process.wait(END_SECONDS_MAX)
         except subprocess.TimeoutExpired:
             self.process.kill()
-            raise SystemExit("pulsegate did not end within 20 s of SIGTERM")
+            raise SystemExit(f"pulsegate did not end within {END_SECONDS_MAX} s of signal {signal_}")
         if died is not None:
             raise SystemExit(f"pulsegate ended by itself with {died}, log: {self.log}")
+
+    def __exit__(self, *_):
+        self.end()
+
+
+class Gateway(Served):
+    """`pulsegate serve` before one broker. Ends with the `with` block, by SIGTERM, and must end in time."""
+
+    def __init__(self, broker, *settings, port=8100, name="pulsegate"):
+        self.port, self.name = port + broker.offset, name
+        self.ws, self.rest = f"ws://127.0.0.1:{self.port}", f"http://127.0.0.1:{self.port}"
+        self.settings = [f"brokerServiceUrl={broker.binary}", f"serviceUrl={broker.admin}", "clusterName=standalone",
+                         f"webServicePort={self.port}", "bindAddress=127.0.0.1", *settings]
+
+    def __enter__(self):
+        log = ARTEFACTS / f"{self.name}.log"
+        log.unlink(missing_ok=True)
+        self.start(["serve", *setting_words(self.settings)], log, self.port)
+        return self
+
+
+class Standalone(Served):
+    """`pulsegate standalone` on a folder of its own, which goes with the `with` block; a `Broker` to its users."""
+
+    def __init__(self, offset=None, *settings, folder=None):
+        self.offset = free_offset() if offset is None else offset
+        web, native = 8080 + self.offset, 6650 + self.offset
+        self.admin, self.ws = f"http://127.0.0.1:{web}", f"ws://127.0.0.1:{web}"
+        self.binary, self.web = f"pulsar://127.0.0.1:{native}", web
+        self.settings = [f"webServicePort={web}", f"brokerServicePort={native}", *settings]
+        self.folder, self.given = folder, folder is not None
+
+    def __enter__(self):
+        if not self.given:
+            # Under target/, not /tmp: that may be memory, where a sync costs nothing.
+            (ROOT / "target" / "data").mkdir(parents=True, exist_ok=True)
+            self.folder = Path(tempfile.mkdtemp(dir=ROOT / "target" / "data"))
+        self.again()
+        return self
+
+    def again(self):
+        """Starts the process on its folder."""
+        begin, words = time.monotonic(), ["standalone", "--data-dir", self.folder, *setting_words(self.settings)]
+        self.start(words, ARTEFACTS / f"standalone-{self.offset}.log", self.web)
+        wait_for(lambda: self.process.poll() is not None or is_ready(self.admin),
+                 f"{self.admin} is not ready, log: {self.log}")
+        self.ready_s = time.monotonic() - begin
+
+    def restart(self, how):
+        """Ends the process with signal `how` (TERM or KILL) and starts it again on its folder."""
+        self.end(signal.Signals[f"SIG{how}"])
+        self.again()
+
+    def __exit__(self, *_):
+        try:
+            self.end()
+        finally:
+            if not self.given:
+                shutil.rmtree(self.folder, ignore_errors=True)
+
+
+def setting_words(settings):
+    return [word for setting in settings for word in ("--set", setting)]
+
+
+def is_ready(admin):
+    """Whether a broker says so of itself."""
+    try:
+        with urllib.request.urlopen(f"{admin}/admin/v2/brokers/ready", timeout=5) as answer:
+            return answer.status == 200
+    except OSError:
+        return False
 
 
 def target(broker, kind, stack, *settings, port=8100):

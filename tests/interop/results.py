@@ -1,4 +1,4 @@
-"""A pytest plugin: writes one JSON object a test, {"id", "outcome", "text"}, to the file CONFORMANCE_RESULTS."""
+"""A pytest plugin: writes one JSON object a test, {"id", "outcome", "text"}, to the file PYTEST_RESULTS."""
 import json
 import os
 
@@ -15,13 +15,12 @@ class Results:
         known = self.outcomes.get(report.nodeid, ("passed", ""))
         if rank[report.outcome] >= rank[known[0]]:
             self.outcomes[report.nodeid] = (report.outcome, report.longreprtext or known[1])
-
-    def pytest_sessionfinish(self):
-        with open(self.path, "w") as file:
-            for test, (outcome, text) in sorted(self.outcomes.items()):
-                file.write(json.dumps({"id": test, "outcome": outcome, "text": text}) + "\n")
+        if report.when == "teardown":
+            outcome, text = self.outcomes[report.nodeid]
+            with open(self.path, "a") as file:
+                file.write(json.dumps({"id": report.nodeid, "outcome": outcome, "text": text}) + "\n")
 
 
 def pytest_configure(config):
     if not hasattr(config, "workerinput"):
-        config.pluginmanager.register(Results(os.environ["CONFORMANCE_RESULTS"]))
+        config.pluginmanager.register(Results(os.environ["PYTEST_RESULTS"]))
