@@ -183,6 +183,12 @@ pub const CONNECTION_OUTBOX_MAX: usize = 2 << 20;
 pub const LIVENESS_CHECK_MAX: Duration = Duration::from_secs(5);
 /// Longest `topics_pattern` that is applied here (`subscriptionPatternMaxLength`); a longer one is left to the client.
 pub const PATTERN_LENGTH_MAX: usize = 50;
+/// Compiled size of a `topics_pattern`, bytes: an expression that needs more is refused.
+pub const PATTERN_PROGRAM_MAX: usize = 1 << 20;
+/// Bytes of requests that a core may have under way to another one and not taken over. Source: broker 9.2.
+pub const CROSS_CORE_BYTES_MAX: usize = 4 << 20;
+/// Bytes of replies waiting for another core's mailbox beyond which hosts here say nothing more: that core stands still.
+pub const CROSS_CORE_REPLIES_MAX: usize = 16 << 20;
 /// Bytes of a client's version text that are kept.
 pub const CLIENT_VERSION_MAX: usize = 256;
 /// A cut-off frame that has grown to this gets the memory that its size field announces.

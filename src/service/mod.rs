@@ -1,3 +1,5 @@
 //! Glue: which session speaks to which broker, and the pages beside them.
 
+pub mod embedded;
 pub mod gateway;
+pub mod standalone;

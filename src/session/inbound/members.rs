@@ -50,6 +50,8 @@ struct Producer {
     topic: Box<str>,
     /// Attempt of the client (`epoch`), from 0.
     attempt: u64,
+    /// Version of the schema it brought.
+    schema_version: Option<u64>,
     /// Its success, once it was told; until then it is being created.
     success: Option<Box<p::CommandProducerSuccess>>,
     /// Bytes of entries not answered yet, oldest first.
@@ -175,17 +177,13 @@ impl Members {
     }
 
     /// What a host says to this client. Called with everything before it is sent.
-    pub fn on_told(&mut self, now: Instant, command: &Command) {
+    ///
+    /// A success gets the version of the schema that its producer brought.
+    pub fn on_told(&mut self, now: Instant, command: &mut Command) {
         match command {
             Command::SendReceipt(receipt) => self.answered(receipt.producer_id),
             Command::SendError(error) => self.answered(error.producer_id),
-            Command::ProducerSuccess(success) if success.producer_ready != Some(false) => {
-                if let Some(Waiting::Producer(id)) = self.waiting.remove(&success.request_id)
-                    && let Some(producer) = self.producers.get_mut(&id)
-                {
-                    producer.success = Some(Box::new(success.clone()));
-                }
-            }
+            Command::ProducerSuccess(success) => self.producer_created(success),
             Command::Success(success) => match self.waiting.remove(&success.request_id) {
                 Some(Waiting::Consumer(id)) => {
                     if let Some(consumer) = self.consumers.get_mut(&id) {
@@ -211,6 +209,27 @@ impl Members {
             }
             Command::CloseConsumer(close) => drop(self.consumers.remove(&close.consumer_id)),
             _ => {}
+        }
+    }
+
+    fn producer_created(&mut self, success: &mut p::CommandProducerSuccess) {
+        let Some(Waiting::Producer(id)) = self.waiting.get(&success.request_id).copied() else { return };
+        let Some(producer) = self.producers.get_mut(&id) else { return };
+        if let Some(version) = producer.schema_version {
+            success.schema_version = Some(version.to_be_bytes().to_vec());
+        }
+        if success.producer_ready != Some(false) {
+            self.waiting.remove(&success.request_id);
+            producer.success = Some(Box::new(success.clone()));
+        }
+    }
+
+    /// The schema that this PRODUCER brought has this version.
+    pub fn set_schema_version(&mut self, request: u64, version: u64) {
+        if let Some(Waiting::Producer(id)) = self.waiting.get(&request)
+            && let Some(producer) = self.producers.get_mut(id)
+        {
+            producer.schema_version = Some(version);
         }
     }
 
@@ -294,7 +313,14 @@ impl Members {
         let (store, first) = self.place(topic.as_str());
         let name: Box<str> = topic.as_str().into();
         ask.topic = topic.to_string();
-        let producer = Producer { store, topic: name, attempt, success: None, pending: VecDeque::new() };
+        let producer = Producer {
+            store,
+            topic: name,
+            attempt,
+            schema_version: None,
+            success: None,
+            pending: VecDeque::new(),
+        };
         self.producers.insert(id, producer);
         self.waiting.insert(request, Waiting::Producer(id));
         Step::Forward { store, first, command: Command::Producer(ask) }

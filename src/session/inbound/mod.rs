@@ -155,6 +155,11 @@ impl Inbound {
         &self.members
     }
 
+    /// As [`Members::set_schema_version`].
+    pub fn set_schema_version(&mut self, request: u64, version: u64) {
+        self.members.set_schema_version(request, version);
+    }
+
     /// `client_version` of its CONNECT; empty before.
     pub fn client_version(&self) -> &str {
         &self.client_version
@@ -339,7 +344,7 @@ impl Inbound {
     }
 
     /// What a host says to this client.
-    pub fn on_told(&mut self, now: Instant, out: &mut Vec<u8>, command: &Command) -> Result<(), Fault> {
+    pub fn on_told(&mut self, now: Instant, out: &mut Vec<u8>, command: &mut Command) -> Result<(), Fault> {
         self.members.on_told(now, command);
         if self.pending_full && self.members.pending() <= limit::CONNECTION_PENDING_MAX / 2 {
             self.pending_full = false;

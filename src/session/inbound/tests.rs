@@ -72,8 +72,8 @@ impl World {
     }
 
     /// As if a host had said it.
-    fn tell(&mut self, command: Command) {
-        self.inbound.on_told(self.now, &mut self.out, &command).expect("a client new enough");
+    fn tell(&mut self, mut command: Command) {
+        self.inbound.on_told(self.now, &mut self.out, &mut command).expect("a client new enough");
     }
 
     /// Producer 0 is created.

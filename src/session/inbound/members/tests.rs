@@ -93,9 +93,9 @@ fn a_producer_may_send_once_it_is_ready_and_not_before() {
     assert_eq!(members.on_command(NOW, send(0, 0), 10), early);
     let Command::ProducerSuccess(mut queued) = producer_success(1) else { unreachable!() };
     queued.producer_ready = Some(false);
-    members.on_told(NOW, &Command::ProducerSuccess(queued));
+    members.on_told(NOW, &mut Command::ProducerSuccess(queued));
     assert_eq!(members.on_command(NOW, send(0, 0), 10), early, "it waits for the topic");
-    members.on_told(NOW, &producer_success(1));
+    members.on_told(NOW, &mut producer_success(1));
     forwarded(&members.on_command(NOW, send(0, 0), 10));
     assert_eq!((members.pending(), members.pending_bytes()), (1, 10));
 }
@@ -105,7 +105,7 @@ fn a_number_in_use_is_answered_as_observed() {
     let mut members = members();
     forwarded(&members.on_command(NOW, producer(0, 1, "t", 0), 0));
     assert_eq!(refused(&members.on_command(NOW, producer(0, 2, "t", 0), 0)), 6);
-    members.on_told(NOW, &producer_success(1));
+    members.on_told(NOW, &mut producer_success(1));
     for topic in ["t", "other"] {
         let step = members.on_command(NOW, producer(0, 3, topic, 0), 0);
         assert_eq!(step, Step::Answer(producer_success(3)), "the success again");
@@ -113,7 +113,7 @@ fn a_number_in_use_is_answered_as_observed() {
     forwarded(&members.on_command(NOW, producer(0, 4, "t", 1), 0)); // its successor
     forwarded(&members.on_command(NOW, subscribe(0, 5, "t"), 0));
     assert_eq!(refused(&members.on_command(NOW, subscribe(0, 6, "t"), 0)), 6);
-    members.on_told(NOW, &success(5));
+    members.on_told(NOW, &mut success(5));
     assert_eq!(members.on_command(NOW, subscribe(0, 7, "other"), 0), Step::Answer(success(7)));
     forwarded(&members.on_command(NOW, subscribe(0, 8, "t"), 0));
 }
@@ -122,7 +122,7 @@ fn a_number_in_use_is_answered_as_observed() {
 fn a_number_is_free_again_after_a_refusal_or_a_close() {
     let mut members = members();
     forwarded(&members.on_command(NOW, producer(0, 1, "t", 0), 0));
-    members.on_told(NOW, &failure(1));
+    members.on_told(NOW, &mut failure(1));
     forwarded(&members.on_command(NOW, producer(0, 2, "other", 0), 0));
     let close = Command::CloseProducer(p::CommandCloseProducer {
         producer_id: 0,
@@ -131,17 +131,17 @@ fn a_number_is_free_again_after_a_refusal_or_a_close() {
     });
     forwarded(&members.on_command(NOW, close.clone(), 0));
     assert_eq!(members.on_command(NOW, close, 0), Step::Answer(success(3)), "there is none");
-    members.on_told(NOW, &producer_success(2)); // too late
+    members.on_told(NOW, &mut producer_success(2)); // too late
     assert!(members.is_empty());
     forwarded(&members.on_command(NOW, subscribe(0, 4, "t"), 0));
-    members.on_told(NOW, &success(4));
+    members.on_told(NOW, &mut success(4));
     let unsubscribe =
         Command::Unsubscribe(p::CommandUnsubscribe { consumer_id: 0, request_id: 5, ..Default::default() });
     forwarded(&members.on_command(NOW, unsubscribe.clone(), 0));
-    members.on_told(NOW, &failure(5));
+    members.on_told(NOW, &mut failure(5));
     assert_eq!(members.len(), 1, "the subscription stayed");
     forwarded(&members.on_command(NOW, unsubscribe, 0));
-    members.on_told(NOW, &success(5));
+    members.on_told(NOW, &mut success(5));
     assert!(members.is_empty());
 }
 
@@ -149,9 +149,9 @@ fn a_number_is_free_again_after_a_refusal_or_a_close() {
 fn what_was_under_way_when_the_broker_closed_a_producer_is_ignored_for_a_while() {
     let mut members = members();
     forwarded(&members.on_command(NOW, producer(0, 1, "t", 0), 0));
-    members.on_told(NOW, &producer_success(1));
+    members.on_told(NOW, &mut producer_success(1));
     forwarded(&members.on_command(NOW, send(0, 0), 10));
-    members.on_told(NOW, &broker_closes(0));
+    members.on_told(NOW, &mut broker_closes(0));
     assert_eq!((members.pending(), members.pending_bytes()), (0, 0), "nobody answers what was open");
     assert_eq!(members.on_command(NOW, send(0, 1), 10), Step::Nothing);
     let later = NOW + limit::CLOSED_PRODUCER_MEMORY;
@@ -168,12 +168,12 @@ fn the_memory_of_closed_producers_is_bounded() {
     let mut members = members();
     for id in 0..limit::CONNECTION_MEMBERS_MAX as u64 + 100 {
         forwarded(&members.on_command(NOW, producer(id, id, "t", 0), 0));
-        members.on_told(NOW, &broker_closes(id));
+        members.on_told(NOW, &mut broker_closes(id));
     }
     assert!(members.closed.len() <= limit::CONNECTION_MEMBERS_MAX && members.waiting.is_empty());
     let later = NOW + Duration::from_secs(60);
     forwarded(&members.on_command(later, producer(0, 1, "t", 0), 0));
-    members.on_told(later, &broker_closes(0));
+    members.on_told(later, &mut broker_closes(0));
     assert_eq!((members.closed.len(), members.closed_order.len()), (1, 1));
 }
 
@@ -237,7 +237,7 @@ fn transactions_are_refused_as_observed_and_the_connection_survives() {
         assert_eq!(members.on_command(NOW, ask, 0), captured);
     }
     forwarded(&members.on_command(NOW, producer(0, 1, "t", 0), 0));
-    members.on_told(NOW, &producer_success(1));
+    members.on_told(NOW, &mut producer_success(1));
     let marked =
         p::CommandSend { producer_id: 0, sequence_id: 7, txnid_most_bits: Some(0), ..Default::default() };
     let step = members.on_command(NOW, Command::Send(marked), 10);

@@ -1,0 +1,157 @@
+//! One core of `standalone`: the gateway for WebSocket clients, the embedded broker with its native clients, and what they have to
+//! say to each other. All decisions are theirs; here events find their owner, and the end of a turn goes round until nobody has
+//! more to say.
+
+use super::embedded::Embedded;
+use super::gateway::Gateway;
+use crate::shard::links::{Closed, ConnKey, Handler, Links};
+use crate::shard::meta::MetaNews;
+use crate::shard::{Door, Mail, ShardId};
+use crate::store::{Completion, DiskError, OpId, StoreId};
+use std::net::SocketAddr;
+use std::time::Duration;
+
+/// Times per turn that gateway and broker hear each other; what is left goes on in the next turn.
+const ROUNDS_MAX: usize = 4;
+
+/// One core of `standalone`.
+pub struct Standalone {
+    gateway: Gateway,
+    embedded: Embedded,
+}
+
+impl Standalone {
+    /// The parts of one core. The gateway is one in front of the embedded broker ([`Gateway::local`]).
+    pub fn new(gateway: Gateway, embedded: Embedded) -> Standalone {
+        Standalone { gateway, embedded }
+    }
+
+    /// The embedded broker of this core.
+    pub fn embedded(&self) -> &Embedded {
+        &self.embedded
+    }
+
+    /// What the gateway wants goes to the broker. True: there was something.
+    fn carry_requests(&mut self, io: &mut Links) -> bool {
+        let mut any = false;
+        while let Some(request) = self.gateway.poll_local() {
+            self.embedded.local_request(io, request);
+            any = true;
+        }
+        any
+    }
+
+    /// What the broker says goes to the gateway. True: there was something.
+    fn carry_events(&mut self, io: &mut Links) -> bool {
+        let mut any = false;
+        while let Some(event) = self.embedded.poll_local(io) {
+            self.gateway.on_local(io, event);
+            any = true;
+        }
+        any
+    }
+}
+
+impl Handler for Standalone {
+    fn on_start(&mut self, io: &mut Links) {
+        self.gateway.on_start(io);
+    }
+
+    fn on_accept(&mut self, io: &mut Links, key: ConnKey, peer: SocketAddr, door: Door) {
+        match door {
+            Door::BINARY => self.embedded.on_accept(io, key, peer),
+            door => self.gateway.on_accept(io, key, peer, door),
+        }
+    }
+
+    fn on_connected(&mut self, io: &mut Links, key: ConnKey, result: Result<(), i32>) {
+        self.gateway.on_connected(io, key, result);
+    }
+
+    fn on_bytes(&mut self, io: &mut Links, key: ConnKey, bytes: &mut [u8]) {
+        match self.embedded.owns(key) {
+            true => self.embedded.on_bytes(io, key, bytes),
+            false => self.gateway.on_bytes(io, key, bytes),
+        }
+    }
+
+    fn on_eof(&mut self, io: &mut Links, key: ConnKey) {
+        match self.embedded.owns(key) {
+            true => self.embedded.on_eof(io, key),
+            false => self.gateway.on_eof(io, key),
+        }
+    }
+
+    fn on_drained(&mut self, io: &mut Links, key: ConnKey) {
+        match self.embedded.owns(key) {
+            true => self.embedded.on_drained(io, key),
+            false => self.gateway.on_drained(io, key),
+        }
+    }
+
+    fn on_closed(&mut self, io: &mut Links, key: ConnKey, why: Closed) {
+        match self.embedded.owns(key) {
+            true => self.embedded.on_closed(io, key),
+            false => self.gateway.on_closed(io, key, why),
+        }
+    }
+
+    fn on_timer(&mut self, io: &mut Links, token: u64) {
+        if let Err(token) = self.embedded.on_timer(io, token) {
+            self.gateway.on_timer(io, token);
+        }
+    }
+
+    fn on_resolved(&mut self, io: &mut Links, token: u64, result: Result<Vec<SocketAddr>, String>) {
+        self.gateway.on_resolved(io, token, result);
+    }
+
+    fn on_mail(&mut self, io: &mut Links, from: ShardId, mail: Mail) {
+        if let Err(mail) = self.embedded.on_mail(io, from, mail) {
+            self.gateway.on_mail(io, from, mail);
+        }
+    }
+
+    fn on_disk(&mut self, io: &mut Links, store: StoreId, op: OpId, result: Result<Completion, DiskError>) {
+        self.embedded.on_disk(io, store, op, result);
+    }
+
+    fn on_meta(&mut self, io: &mut Links, news: MetaNews) {
+        let (ticket, result) = match news {
+            MetaNews::Applied { records, ticket } => {
+                self.embedded.on_records(io, &records);
+                (ticket, Ok(()))
+            }
+            MetaNews::Refused { ticket, why } => (Some(ticket), Err(why)),
+        };
+        if let Some(ticket) = ticket.filter(|ticket| Embedded::owns_ticket(*ticket)) {
+            self.embedded.on_written(io, ticket, result);
+        }
+    }
+
+    fn on_turn_end(&mut self, io: &mut Links) {
+        self.gateway.on_turn_end(io);
+        for _ in 0..ROUNDS_MAX {
+            let asked = self.carry_requests(io);
+            self.embedded.drive(io);
+            let told = self.carry_events(io);
+            if told {
+                self.gateway.on_turn_end(io);
+            }
+            if !asked && !told {
+                return;
+            }
+        }
+        // The last round left something: it is not forgotten while nothing else happens.
+        self.embedded.wake(io);
+    }
+
+    fn on_stop(&mut self, io: &mut Links, spread: Duration) {
+        self.gateway.on_stop(io, spread);
+        self.embedded.on_stop(io);
+    }
+
+    fn is_quiet(&self) -> bool {
+        self.gateway.is_quiet() && self.embedded.is_quiet()
+    }
+}
