@@ -98,6 +98,8 @@ pub const LINK_OUTBOX_LOW: usize = 128 * 1024;
 pub const BATCH_BYTES_MAX: usize = 128 * 1024;
 /// Message ids in one ACK or REDELIVER command. Source: binary protocol 8.4, 8.5.
 pub const ACK_IDS_MAX: usize = 1000;
+/// Slots for message ids that a leg keeps from one ACK to the next: 100 bytes each.
+pub const ACK_IDS_SPARE_MAX: usize = 64;
 /// Acknowledgements a leg keeps while it has no broker. What is dropped beyond is delivered again.
 pub const DETACHED_ACKS_MAX: usize = 10_000;
 /// Messages a consumer session may have nacked and not yet given back, and, in pull mode, messages it remembers as not

@@ -40,6 +40,50 @@ impl Core {
         }
     }
 
+    /// The embedded broker answers every question, with so many partitions; producers on topics that are `busy` are refused. The
+    /// topics on which producers were asked for.
+    fn answer_all(&mut self, partitions: u32, busy: &[&str]) -> Vec<String> {
+        let mut topics = Vec::new();
+        loop {
+            let Some(command) = self.asked() else { return topics };
+            let answer = match command {
+                Command::PartitionedMetadata(ask) => {
+                    Command::PartitionedMetadataResponse(p::CommandPartitionedTopicMetadataResponse {
+                        partitions: Some(partitions),
+                        request_id: ask.request_id,
+                        response: Some(0),
+                        ..Default::default()
+                    })
+                }
+                Command::Lookup(ask) => Command::LookupResponse(p::CommandLookupTopicResponse {
+                    broker_service_url: Some("pulsar://localhost:6650".to_owned()),
+                    response: Some(p::LookupTopicResponseLookupType::Connect as i32),
+                    request_id: ask.request_id,
+                    ..Default::default()
+                }),
+                Command::Producer(ask) => {
+                    topics.push(ask.topic.clone());
+                    match busy.contains(&ask.topic.as_str()) {
+                        true => Command::Error(p::CommandError {
+                            request_id: ask.request_id,
+                            error: p::ServerError::ProducerBusy as i32,
+                            message: "busy".to_owned(),
+                        }),
+                        false => Command::ProducerSuccess(p::CommandProducerSuccess {
+                            request_id: ask.request_id,
+                            producer_name: "p".to_owned(),
+                            last_sequence_id: Some(-1),
+                            ..Default::default()
+                        }),
+                    }
+                }
+                other => panic!("{other:?}"),
+            };
+            self.gateway.on_local(&mut self.io, LocalEvent::Command(answer));
+            self.turn();
+        }
+    }
+
     fn turn(&mut self) {
         self.io.simulate_turn(&mut self.gateway);
     }
@@ -95,6 +139,45 @@ fn an_http_lookup_that_stays_silent_is_given_up_and_tried_again() {
     core.turn();
     let (_, next) = core.io.pending_connects()[0];
     assert_ne!(next, silent, "the next host is asked");
+}
+
+#[test]
+fn ready_behind_an_http_url_means_that_somebody_answers_there() {
+    let mut core = Core::start(ServiceUrl::Http(vec![("10.0.0.1".to_owned(), 80)]));
+    let ready = |core: &mut Core| {
+        let client = core.client("GET /readyz HTTP/1.1\r\nHost: h\r\nConnection: close\r\n\r\n");
+        core.said(client).starts_with("HTTP/1.1 200")
+    };
+    assert!(!ready(&mut core), "nobody has answered yet");
+    let answer = |core: &mut Core, text: &str| {
+        let (key, _) = core.io.pending_connects()[0];
+        core.io.simulate_connected(&mut core.gateway, key, Ok(()));
+        core.turn();
+        assert!(core.said(key).starts_with("GET /status.html HTTP/1.1\r\n"));
+        core.io.simulate_bytes(&mut core.gateway, key, text.as_bytes());
+        core.turn();
+    };
+    answer(&mut core, "HTTP/1.1 404 Not Found\r\nContent-Length: 0\r\n\r\n");
+    assert!(ready(&mut core) && core.io.pending_connects().is_empty());
+    core.later(Duration::from_secs(31));
+    core.turn();
+    answer(&mut core, "HTTP/1.1 502 Bad Gateway\r\nContent-Length: 0\r\n\r\n");
+    assert!(!ready(&mut core), "a proxy without brokers");
+    core.later(Duration::from_secs(1));
+    core.turn();
+    let (key, _) = core.io.pending_connects()[0];
+    core.io.simulate_connected(&mut core.gateway, key, Err(111));
+    core.turn();
+    assert!(!ready(&mut core), "nobody there");
+    core.later(Duration::from_secs(1));
+    core.turn();
+    let (probe, _) = core.io.pending_connects()[0];
+    core.client(&upgrade(PRODUCER, ""));
+    assert!(!core.io.is_open(probe), "a question goes before");
+    let (key, _) = core.io.pending_connects()[0];
+    core.io.simulate_connected(&mut core.gateway, key, Ok(()));
+    core.turn();
+    assert!(core.said(key).starts_with("GET /lookup/v2/topic/persistent/public/default/t HTTP/1.1\r\n"));
 }
 
 #[test]
@@ -242,4 +325,46 @@ fn bodies_are_bounded_in_size_and_time() {
     core.turn();
     assert!(core.said(slow).starts_with("HTTP/1.1 408"));
     assert_eq!(core.gateway.poll_web(), None);
+}
+
+#[test]
+fn a_producer_notices_partitions_that_are_added() {
+    let mut core = Core::embedded(0);
+    let topic = (0..64).map(|n| format!("persistent://public/default/t{n}"));
+    let here = {
+        let mut topics = topic;
+        topics.find(|topic| core.gateway.steer(&core.io, topic).is_none()).expect("half of them")
+    };
+    let path = format!(
+        "/ws/v2/producer/persistent/public/default/{}?messageRoutingMode=RoundRobinPartition",
+        here.rsplit_once('/').expect("full").1
+    );
+    let client = core.client(&upgrade(&path, ""));
+    core.answer_all(1, &[]);
+    assert!(core.said(client).starts_with("HTTP/1.1 101"));
+    core.later(Duration::from_secs(61));
+    core.turn();
+    let busy = format!("{here}-partition-1");
+    assert_eq!(core.answer_all(3, &[&busy]), [format!("{here}-partition-1"), format!("{here}-partition-2")]);
+    let topics_of = |core: &mut Core| {
+        let text = b"{\"payload\":\"\"}";
+        for _ in 0..6 {
+            let mut frame = vec![0x81, 0x80 | text.len() as u8, 0, 0, 0, 0];
+            frame.extend_from_slice(text);
+            core.io.simulate_bytes(&mut core.gateway, client, &frame);
+        }
+        core.turn();
+        let mut producers = std::collections::BTreeSet::new();
+        while let Some(command) = core.asked() {
+            if let Command::Send(send) = command {
+                producers.insert(send.producer_id);
+            }
+        }
+        producers.len()
+    };
+    assert_eq!(topics_of(&mut core), 1, "the second is not there yet, so the third waits");
+    core.later(Duration::from_secs(1));
+    core.turn();
+    assert_eq!(core.answer_all(3, &[]), [busy], "what passes is waited out");
+    assert_eq!(topics_of(&mut core), 3);
 }

@@ -93,6 +93,22 @@ impl BrokerLink {
         true
     }
 
+    /// As [`BrokerLink::send`]; what a socket was sent stays with the caller, whose lists can be used again.
+    pub(super) fn send_out(&mut self, io: &mut Links, command: &mut Command) {
+        match &mut self.way {
+            Way::Nowhere => {}
+            Way::Socket(conn) => {
+                if let Some(out) = io.outbox(*conn) {
+                    frame::put(out, command);
+                }
+            }
+            Way::Local(local) => {
+                let command = std::mem::replace(command, Command::Unknown(0));
+                local.queue.push_back(LocalRequest::command(command));
+            }
+        }
+    }
+
     /// Bytes that may still be sent before its outbox counts as full; `None`: nothing can be sent.
     pub(super) fn room(&self, io: &Links) -> Option<usize> {
         match &self.way {
@@ -278,7 +294,10 @@ impl Gateway {
             match broker.link.on_timer(now, out.unwrap_or(&mut unsent)) {
                 Ok(Some((waiter, answer))) => self.answered(io, waiter, answer),
                 Ok(None) => return self.arm_link(io, key),
-                Err(reason) => return self.link_end(io, key, reason),
+                Err(reason) => {
+                    log::warn!("broker {}: {reason}; closing the link", self.link_name(key));
+                    return self.link_end(io, key, &reason);
+                }
             }
         }
     }

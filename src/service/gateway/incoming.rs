@@ -25,7 +25,9 @@ impl From<FrameError> for LinkFault {
 
 impl Gateway {
     pub(super) fn link_bytes(&mut self, io: &mut Links, key: Key, bytes: &[u8]) {
+        let now = io.clock().now;
         let Some(broker) = self.links.get_mut(key) else { return };
+        broker.link.on_heard(now);
         let mut inbox = std::mem::replace(&mut broker.inbox, FrameInbox::new(0));
         let mut frame_max = None;
         let result = inbox.feed(bytes, |frame| self.on_frame(io, key, frame, &mut frame_max));

@@ -45,7 +45,13 @@ impl Session {
 
 impl Gateway {
     /// Adds a leg and gives it the id that brokers will name it by.
-    pub(super) fn new_leg(&mut self, session: Key, role: Role, index: LegIndex) -> Leg {
+    pub(super) fn new_leg(
+        &mut self,
+        session: Key,
+        role: Role,
+        index: LegIndex,
+        attachment: fn(Role, u64) -> Attachment,
+    ) -> Leg {
         let id = self.next_id;
         self.next_id += 1;
         let reference = LegRef { session, leg: index };
@@ -53,7 +59,7 @@ impl Gateway {
             Role::Producer => self.producers.insert(id, reference),
             Role::Consumer => self.consumers.insert(id, reference),
         };
-        Leg { attachment: Attachment::new(role, self.prng.next()), id, link: None, attempt: 0 }
+        Leg { attachment: attachment(role, self.prng.next()), id, link: None, attempt: 0 }
     }
 
     /// Runs `work` on a leg's attachment and carries out the step it asks for.

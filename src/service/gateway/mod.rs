@@ -11,6 +11,7 @@
 //! |---|---|
 //! | `clients` | a client's connection: HTTP head, upgrade, WebSocket frames, closing |
 //! | `opening` | from a route to an open session: partitions, attachments, 101 or refusal |
+//! | `growth` | topics and partitions that come while it is open |
 //! | `legs` | a session's producers and consumers at brokers, step by step |
 //! | `brokers`, `service_url` | links, and the broker that is asked first |
 //! | `local` | the link to the embedded broker, and to which core a client belongs |
@@ -23,6 +24,7 @@ mod alarm;
 mod brokers;
 mod client_time;
 mod clients;
+mod growth;
 mod incoming;
 mod legs;
 pub mod local;

@@ -11,7 +11,7 @@ use crate::base::table::Key;
 use crate::base::time::Instant;
 use crate::session::consumer::Consumer;
 use crate::session::producer::Producer;
-use crate::session::upstream::{Answer, Failure, Role};
+use crate::session::upstream::{Answer, Attachment, Failure, Role};
 use crate::shard::{ConnKey, Links};
 use crate::wire::pulsar::proto::SubscriptionType;
 use crate::wire::route::{Route, StartPosition, TopicName, Topics};
@@ -213,7 +213,6 @@ impl Gateway {
         let (body, count, role) = match opening.route.clone() {
             Route::Producer(spec) => {
                 let partitions = opening.topics.first().and_then(|(_, partitions)| *partitions).unwrap_or(0);
-                discover = false;
                 let producer = Producer::new(*spec, partitions, seed);
                 let legs = producer.legs();
                 (Body::Producer(Box::new(producer)), legs, Role::Producer)
@@ -238,8 +237,9 @@ impl Gateway {
             }
             session.discover_at = io.clock().now + session.discover_every;
         }
-        let legs: Vec<Leg> =
-            (0..count as u32).map(|leg| self.new_leg(key, role, LegIndex::Topic(leg))).collect();
+        let legs: Vec<Leg> = (0..count as u32)
+            .map(|leg| self.new_leg(key, role, LegIndex::Topic(leg), Attachment::new))
+            .collect();
         if let Some(session) = self.sessions.get_mut(key) {
             session.legs = legs;
         }
@@ -254,7 +254,7 @@ impl Gateway {
     }
 
     pub(super) fn start_leg(&mut self, io: &mut Links, leg: LegRef) {
-        self.leg_step(io, leg, crate::session::upstream::Attachment::start);
+        self.leg_step(io, leg, Attachment::start);
     }
 
     /// A leg was attached: the rest of a producer's partitions follow the first; after the last one the session is open.
@@ -314,57 +314,6 @@ impl Gateway {
     /// Puts the questions again after a pause.
     pub(super) fn opening_retry(&mut self, io: &mut Links, key: Key) {
         self.ask_for_topics(io, key);
-    }
-
-    /// Looks for topics that a pattern matches now, or partitions that were added.
-    pub(super) fn discover(&mut self, io: &mut Links, key: Key) {
-        let Some(session) = self.sessions.get_mut(key) else { return };
-        session.discover_every = (session.discover_every * 2).min(limit::DISCOVERY_INTERVAL);
-        session.discover_at = io.clock().now + session.discover_every;
-        let Body::Consumer(consumer) = &session.body else { return };
-        if let Some((namespace, _)) = &session.pattern {
-            let namespace = namespace.clone();
-            return self.ask(io, Ask::Topics { namespace, waiter: Waiter::Topics(key) });
-        }
-        let mut bases: Vec<(u32, TopicName)> = Vec::new();
-        for leg in 0..consumer.legs() {
-            let topic = consumer.topic(leg);
-            if topic.partition() == 0 {
-                bases.push((leg as u32, topic.base()));
-            }
-        }
-        for (leg, topic) in bases {
-            self.ask(io, Ask::Partitions { topic, waiter: Waiter::Growth(key, leg) });
-        }
-    }
-
-    /// An open session asked how many partitions its topic (the base of leg `leg`) has by now.
-    pub(super) fn partitions_grew(&mut self, io: &mut Links, key: Key, leg: u32, answer: Answer) {
-        let Some(Body::Consumer(consumer)) = self.sessions.get_mut(key).map(|s| &s.body) else { return };
-        let Answer::Partitions(count) = answer else { return };
-        if (leg as usize) < consumer.legs() && count <= limit::PARTITIONS_MAX {
-            let base = consumer.topic(leg as usize).base();
-            self.add_topics(io, key, (0..count).map(|index| base.with_partition(index)).collect());
-        }
-    }
-
-    /// Adds legs for topics the session does not have yet.
-    fn add_topics(&mut self, io: &mut Links, key: Key, topics: Vec<TopicName>) {
-        for topic in topics {
-            let Some(session) = self.sessions.get_mut(key) else { return };
-            let Body::Consumer(consumer) = &mut session.body else { return };
-            let known = (0..consumer.legs()).any(|leg| *consumer.topic(leg) == topic);
-            if known || consumer.legs() >= limit::SESSION_TOPICS_MAX {
-                continue;
-            }
-            let number = consumer.add_leg(topic) as u32;
-            let leg = self.new_leg(key, Role::Consumer, LegIndex::Topic(number));
-            if let Some(session) = self.sessions.get_mut(key) {
-                session.legs.push(leg);
-                session.unattached += 1;
-            }
-            self.start_leg(io, LegRef { session: key, leg: LegIndex::Topic(number) });
-        }
     }
 
     /// Arms what an opening session waits for.

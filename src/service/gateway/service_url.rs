@@ -1,5 +1,6 @@
 //! The service URL: the broker we ask first. With `pulsar://` one of its hosts; with `http://` the broker that an HTTP
-//! lookup names. Questions wait here until a link is ready, and fail together when none can be had.
+//! lookup names. Questions wait here until a link is ready, and fail together when none can be had. As long as nobody asks, an
+//! `http://` host is only asked whether it answers at all: that is what `/readyz` tells.
 
 use super::brokers::Target;
 use super::legs::failed;
@@ -75,6 +76,8 @@ pub(super) struct Service {
     asks: Vec<Ask>,
     backoff: Duration,
     retry_at: Option<Instant>,
+    /// What is due then is to ask again whether somebody answers: a question need not wait for it.
+    probed: bool,
     /// Why there is no link; for `/readyz`.
     pub(super) trouble: Option<String>,
 }
@@ -82,7 +85,8 @@ pub(super) struct Service {
 /// An HTTP lookup under way.
 struct Search {
     host: HostPort,
-    topic: TopicName,
+    /// `None`: whoever answers will do.
+    topic: Option<TopicName>,
     conn: Option<ConnKey>,
     /// Addresses of the host not tried yet, the next one last.
     addresses: Vec<SocketAddr>,
@@ -109,6 +113,7 @@ impl Service {
             asks: Vec::new(),
             backoff: limit::BACKOFF_MIN,
             retry_at: None,
+            probed: false,
             trouble: Some("not connected yet".to_owned()),
         }
     }
@@ -128,15 +133,12 @@ impl Service {
 }
 
 impl Gateway {
-    /// Connects to the service URL before the first client needs it. With `http://` the first client's topic starts it.
+    /// Connects to the service URL before the first client needs it.
     pub(super) fn service_start(&mut self, io: &mut Links) {
-        match self.service.http {
-            true => self.service.trouble = None, // found by the first client's topic
-            false => self.service_connect(io),
-        }
+        self.service_connect(io);
     }
 
-    /// True when questions can be answered, or when nothing is known to be in the way (`http://` before its first use).
+    /// True when questions can be answered; with `http://` before its first use, when somebody answers there.
     pub(super) fn service_is_ready(&self) -> bool {
         let linked =
             self.service.link.and_then(|link| self.links.get(link)).is_some_and(|l| l.link.is_ready());
@@ -166,10 +168,16 @@ impl Gateway {
 
     /// Gets a link to the service URL, unless one is there, on its way, or due later.
     fn service_connect(&mut self, io: &mut Links) {
-        if self.service.link.is_some() || self.service.discovery.is_some() || self.service.retry_at.is_some()
+        if self.service.discovery.as_ref().is_some_and(|search| search.topic.is_none())
+            && !self.service.asks.is_empty()
         {
+            self.drop_search(io); // a question is more than whether somebody answers
+        }
+        let waits = self.service.retry_at.is_some() && !self.service.probed;
+        if self.service.link.is_some() || self.service.discovery.is_some() || waits {
             return;
         }
+        self.service.retry_at = None;
         if self.service.http && self.service.discovered.is_none() {
             let topic = self.service.asks.iter().find_map(|ask| match ask {
                 Ask::Partitions { topic, .. } | Ask::Lookup { topic, .. } => Some(topic.clone()),
@@ -177,11 +185,8 @@ impl Gateway {
                     TopicName::parse(&format!("persistent://{namespace}/any")).ok()
                 }
             });
-            if let Some(topic) = topic {
-                let host = self.service.hosts[self.service.at % self.service.hosts.len()].clone();
-                self.search(io, host, topic, 0);
-            }
-            return;
+            let host = self.service.hosts[self.service.at % self.service.hosts.len()].clone();
+            return self.search(io, host, topic, 0);
         }
         let target = Target { broker: self.service.host().clone(), through: None };
         let link = self.link_to(io, target);
@@ -216,7 +221,7 @@ impl Gateway {
         self.service.trouble = Some(failure.text.clone());
         let until = io.clock().now + self.service.backoff;
         self.service.backoff = (self.service.backoff * 2).min(limit::BACKOFF_MAX);
-        self.service.retry_at = Some(until);
+        (self.service.retry_at, self.service.probed) = (Some(until), false);
         io.arm(until, Token::Service.pack());
         for ask in std::mem::take(&mut self.service.asks) {
             self.answered(io, ask.waiter(), Answer::Failed(failure.clone()));
@@ -229,19 +234,24 @@ impl Gateway {
             self.service.retry_at = None;
             self.service_connect(io);
         }
-        if let Some(search) = self.service.discovery.take_if(|search| now >= search.until) {
-            if let Some(conn) = search.conn {
-                self.conns.remove(conn);
-                io.abort(conn);
-            }
-            let what = format!("an HTTP lookup at {}", search.host);
+        if let Some(search) = self.service.discovery.as_ref().filter(|search| now >= search.until) {
+            let what = format!("an HTTP request to {}", search.host);
+            self.drop_search(io);
             self.service_link_failed(io, &Failure::timeout(&what));
+        }
+    }
+
+    /// Gives up an HTTP request under way.
+    fn drop_search(&mut self, io: &mut Links) {
+        if let Some(conn) = self.service.discovery.take().and_then(|search| search.conn) {
+            self.conns.remove(conn);
+            io.abort(conn);
         }
     }
 
     // ---- HTTP lookup
 
-    fn search(&mut self, io: &mut Links, host: HostPort, topic: TopicName, redirects: u32) {
+    fn search(&mut self, io: &mut Links, host: HostPort, topic: Option<TopicName>, redirects: u32) {
         let state = Discovery::new(host.to_string());
         io.resolve(Token::Service.pack(), &host.host, host.port);
         let until = io.clock().now + limit::CONNECT_TIME_MAX;
@@ -285,7 +295,7 @@ impl Gateway {
             return io.abort(key);
         };
         match (result, io.outbox(key)) {
-            (Ok(()), Some(out)) => search.state.request(&search.topic, token.as_deref(), out),
+            (Ok(()), Some(out)) => search.state.request(search.topic.as_ref(), token.as_deref(), out),
             (result, _) => {
                 self.conns.remove(key);
                 self.discovery_connect(io, &errno_text(result.err().unwrap_or(0)));
@@ -305,6 +315,13 @@ impl Gateway {
             Ok(Discovered::Broker(broker)) => {
                 self.service.discovered = Some(broker);
                 self.service_connect(io);
+            }
+            Ok(Discovered::Somebody) => {
+                self.service.trouble = None;
+                self.service.backoff = limit::BACKOFF_MIN;
+                let until = io.clock().now + limit::KEEP_ALIVE_INTERVAL;
+                (self.service.retry_at, self.service.probed) = (Some(until), true);
+                io.arm(until, Token::Service.pack());
             }
             Ok(Discovered::Elsewhere(host)) if redirects < limit::LOOKUP_REDIRECTS_MAX => {
                 self.search(io, host, topic, redirects + 1);

@@ -87,12 +87,17 @@ impl Gateway {
                     let Some(found) = attached else { continue };
                     set_consumer_id(&mut command, found.id);
                     if let Some(broker) = found.link.and_then(|link| self.links.get_mut(link)) {
-                        broker.send(io, command);
+                        broker.send_out(io, &mut command);
+                    }
+                    if let Some(session) = self.sessions.get_mut(key)
+                        && let Body::Consumer(consumer) = &mut session.body
+                    {
+                        consumer.take_back(leg, command);
                     }
                 }
                 Some(Output::Unsubscribe) => self.unsubscribe(io, key),
                 Some(Output::OpenDeadLetters) => {
-                    let leg = self.new_leg(key, Role::Producer, LegIndex::DeadLetters);
+                    let leg = self.new_leg(key, Role::Producer, LegIndex::DeadLetters, Attachment::new);
                     if let Some(session) = self.sessions.get_mut(key) {
                         session.dead_letters = Some(leg);
                     }

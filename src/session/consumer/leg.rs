@@ -4,7 +4,7 @@ use super::bits::Bits;
 use super::permits::Permits;
 use super::start::Start;
 use super::tracker::{Place, Tracker};
-use crate::base::limit::{ACK_IDS_MAX, DETACHED_ACKS_MAX, MESSAGE_SIZE_DEFAULT};
+use crate::base::limit::{ACK_IDS_MAX, ACK_IDS_SPARE_MAX, DETACHED_ACKS_MAX, MESSAGE_SIZE_DEFAULT};
 use crate::wire::pulsar::Command;
 use crate::wire::pulsar::proto::{
     AckType, CommandAck, CommandFlow, CommandRedeliverUnacknowledgedMessages, MessageIdData, ValidationError,
@@ -38,6 +38,8 @@ pub(super) struct Leg {
     /// Whether the subscription survives its consumers: acks for another kind are useless once detached.
     durable: bool,
     acks: Vec<Place>,
+    /// An empty list for the ids of the next ACK.
+    spare: Vec<MessageIdData>,
     partial_acks: Vec<(Place, Bits)>,
     refused: VecDeque<(Place, ValidationError)>,
     acked_up_to: Option<Place>,
@@ -63,6 +65,7 @@ impl Leg {
             ledger: None,
             durable,
             acks: Vec::new(),
+            spare: Vec::new(),
             partial_acks: Vec::new(),
             refused: VecDeque::new(),
             acked_up_to: None,
@@ -172,10 +175,20 @@ impl Leg {
         (message_permits > 0).then_some(Command::Flow(CommandFlow { consumer_id, message_permits }))
     }
 
+    /// The list of an ACK that was sent. A long one is not kept: a burst must not cost its session memory.
+    pub(super) fn take_back(&mut self, mut ids: Vec<MessageIdData>) {
+        if ids.capacity() <= ACK_IDS_SPARE_MAX {
+            ids.clear();
+            self.spare = ids;
+        }
+    }
+
     fn poll_ack(&mut self) -> Option<CommandAck> {
         let (mut kind, mut validation_error) = (AckType::Individual, None);
         let message_id: Vec<MessageIdData> = if !self.acks.is_empty() {
-            self.acks.drain(..self.acks.len().min(ACK_IDS_MAX)).map(Place::id).collect()
+            let mut ids = std::mem::take(&mut self.spare);
+            ids.extend(self.acks.drain(..self.acks.len().min(ACK_IDS_MAX)).map(Place::id));
+            ids
         } else if !self.partial_acks.is_empty() {
             let part = |(place, left): (Place, Bits)| MessageIdData { ack_set: left.words(), ..place.id() };
             self.partial_acks.drain(..self.partial_acks.len().min(ACK_IDS_MAX)).map(part).collect()

@@ -360,6 +360,13 @@ impl Consumer {
         None
     }
 
+    /// A command that was sent is done with: its list serves the next one.
+    pub fn take_back(&mut self, leg: usize, command: Command) {
+        if let (Command::Ack(ack), Some(leg)) = (command, self.legs.get_mut(leg)) {
+            leg.take_back(ack.message_id);
+        }
+    }
+
     /// True when [`Consumer::poll_output`] would give something.
     pub fn has_output(&self) -> bool {
         self.listed.iter().any(|leg| self.legs[*leg].has_output(self.ceiling(*leg)))

@@ -111,11 +111,22 @@ pub(super) struct Leg {
     refused: Option<String>,
     /// In the ids of acks; -1 for a topic without partitions.
     partition: i32,
+    /// A broker made its producer once.
+    created: bool,
 }
 
 impl Leg {
     pub(super) fn new(queue: SendQueue<Owed>, partition: i32) -> Self {
-        Leg { queue, batch: None, slip_bytes: 0, refused: None, partition }
+        Leg { queue, batch: None, slip_bytes: 0, refused: None, partition, created: false }
+    }
+
+    pub(super) fn is_partition(&self) -> bool {
+        self.partition >= 0
+    }
+
+    /// True once a broker made its producer.
+    pub(super) fn was_created(&self) -> bool {
+        self.created
     }
 
     /// Bytes and messages not yet confirmed, open batch included.
@@ -172,6 +183,7 @@ impl Leg {
     /// A broker takes messages again.
     pub(super) fn on_accepted(&mut self) {
         self.refused = None;
+        self.created = true;
     }
 
     /// What would fail every message, whatever is in it.

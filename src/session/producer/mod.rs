@@ -56,18 +56,9 @@ impl Producer {
     /// chooses the partition of single-partition routing and the start of round robin.
     pub fn new(spec: ProducerSpec, partitions: u32, seed: u64) -> Self {
         let router = Router::new(&spec, partitions, seed);
-        let leg = |topic, partition| {
-            let mut queue = SendQueue::new(topic, spec.name.clone(), spec.initial_sequence_id);
-            if !spec.encryption_keys.is_empty() {
-                queue.set_encrypted();
-            }
-            Leg::new(queue, partition)
-        };
         let legs = match partitions {
-            0 => vec![leg(spec.topic.clone(), -1)],
-            _ => (0..partitions)
-                .map(|index| leg(spec.topic.with_partition(index), index.cast_signed()))
-                .collect(),
+            0 => vec![new_leg(&spec, spec.topic.clone(), -1)],
+            _ => (0..partitions).map(|index| new_partition(&spec, index)).collect(),
         };
         Producer {
             spec,
@@ -89,6 +80,17 @@ impl Producer {
     /// Number of legs.
     pub fn legs(&self) -> usize {
         self.legs.len()
+    }
+
+    /// True when the topic has partitions, of which there may be more one day.
+    pub fn is_partitioned(&self) -> bool {
+        self.legs.first().is_some_and(|leg| leg.is_partition())
+    }
+
+    /// Adds a leg for the next partition; returns its number. Messages go there once it, and all before it, were created.
+    pub fn add_partition(&mut self) -> usize {
+        self.legs.push(new_partition(&self.spec, self.legs.len() as u32));
+        self.legs.len() - 1
     }
 
     /// The topic of a leg.
@@ -115,6 +117,9 @@ impl Producer {
     pub fn on_created(&mut self, leg: usize, success: &CommandProducerSuccess, message_size_max: usize) {
         self.legs[leg].on_accepted();
         self.legs[leg].queue.on_created(success, message_size_max);
+        while self.legs.get(self.router.partitions()).is_some_and(Leg::was_created) {
+            self.router.grow();
+        }
     }
 
     /// The leg lost its link or its producer; it will be created again.
@@ -318,6 +323,18 @@ impl Producer {
         let hint = 64 + text.len() + context.map_or(0, str::len);
         replies.text(hint, |out| reply::put_send_error(out, code, text, context));
     }
+}
+
+fn new_partition(spec: &ProducerSpec, index: u32) -> Leg {
+    new_leg(spec, spec.topic.with_partition(index), index.cast_signed())
+}
+
+fn new_leg(spec: &ProducerSpec, topic: TopicName, partition: i32) -> Leg {
+    let mut queue = SendQueue::new(topic, spec.name.clone(), spec.initial_sequence_id);
+    if !spec.encryption_keys.is_empty() {
+        queue.set_encrypted();
+    }
+    Leg::new(queue, partition)
 }
 
 #[cfg(test)]

@@ -43,6 +43,16 @@ impl Router {
         Router { hashing: spec.hashing, spread, partitions }
     }
 
+    /// Partitions that messages go to.
+    pub(super) fn partitions(&self) -> usize {
+        self.partitions as usize
+    }
+
+    /// One partition more is ready to take messages.
+    pub(super) fn grow(&mut self) {
+        self.partitions += 1;
+    }
+
     /// The partition of one message.
     pub(super) fn choose(&mut self, key: Option<&str>, now: Instant) -> usize {
         if self.partitions == 1 {

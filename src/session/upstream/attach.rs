@@ -71,7 +71,7 @@ enum State {
 pub struct Attachment {
     role: Role,
     state: State,
-    /// Never attached yet: the client waits for its 101, errors that cannot pass end the attempt.
+    /// Never attached yet, and the client waits for its 101: errors that cannot pass end the attempt.
     opening: bool,
     redirects: u32,
     backoff: Duration,
@@ -89,6 +89,11 @@ impl Attachment {
             backoff: limit::BACKOFF_MIN,
             prng: Prng::new(seed),
         }
+    }
+
+    /// Not started, of a session that is open already: nobody waits, so what one in use waits out it waits out too.
+    pub fn joining(role: Role, seed: u64) -> Self {
+        Attachment { opening: false, ..Attachment::new(role, seed) }
     }
 
     /// True while PRODUCER or SUBSCRIBE went through and nothing was lost since.
@@ -317,6 +322,22 @@ mod tests {
         let fenced = || Failure::broker(ServerError::ProducerFenced as i32, "fenced", 1, "b:1");
         let mut producer = attached(Role::Producer);
         assert_eq!(producer.on_failure(NOW, fenced()), Step::GiveUp(fenced()));
+    }
+
+    #[test]
+    fn who_joins_an_open_session_waits_out_what_would_end_an_opening() {
+        for error in [ServerError::ConsumerBusy, ServerError::TopicNotFound, ServerError::AuthorizationError]
+        {
+            let mut joining = Attachment::joining(Role::Consumer, 1);
+            joining.start();
+            let step = joining.on_failure(NOW, Failure::broker(error as i32, "not now", 1, "b:1"));
+            assert!(matches!(step, Step::Wait { .. }), "{error:?}: {step:?}");
+            assert!(matches!(joining.on_timer(NOW + limit::BACKOFF_MAX), Step::Lookup { .. }));
+        }
+        let mut producer = Attachment::joining(Role::Producer, 1);
+        producer.start();
+        let ended = Failure::broker(ServerError::TopicTerminatedError as i32, "over", 1, "b:1");
+        assert_eq!(producer.on_failure(NOW, ended.clone()), Step::GiveUp(ended));
     }
 
     #[test]

@@ -1,5 +1,6 @@
 //! Finding a broker when only an HTTP service URL is given: one `GET /lookup/v2/topic/…`, whose answer names the broker's
-//! binary address. Everything after that goes over the binary protocol.
+//! binary address. Everything after that goes over the binary protocol. Before there is a topic to look up, one `GET
+//! /status.html` tells whether somebody answers there.
 
 use crate::session::upstream::address::HostPort;
 use crate::session::upstream::failure::Failure;
@@ -13,6 +14,8 @@ const HEADERS_MAX: usize = 64;
 /// One HTTP lookup under way.
 pub struct Discovery {
     host: String,
+    /// The request named a topic.
+    lookup: bool,
     buffer: Vec<u8>,
 }
 
@@ -21,6 +24,8 @@ pub struct Discovery {
 pub enum Discovered {
     /// The broker's binary address.
     Broker(HostPort),
+    /// No broker was asked for; somebody speaks HTTP there and is not broken.
+    Somebody,
     /// Ask this HTTP address instead.
     Elsewhere(HostPort),
 }
@@ -28,14 +33,16 @@ pub enum Discovered {
 impl Discovery {
     /// A lookup at `host` (`host:port`).
     pub fn new(host: String) -> Self {
-        Discovery { host, buffer: Vec::new() }
+        Discovery { host, lookup: true, buffer: Vec::new() }
     }
 
-    /// Appends the request for `topic`. `token` goes along as a bearer token.
-    pub fn request(&self, topic: &TopicName, token: Option<&str>, out: &mut Vec<u8>) {
-        let domain = if topic.is_persistent() { "persistent" } else { "non-persistent" };
-        let path =
-            format!("/lookup/v2/topic/{domain}/{}/{}", topic.namespace(), percent_encoded(topic.local()));
+    /// Appends the request for `topic`, or for a sign of life. `token` goes along as a bearer token.
+    pub fn request(&mut self, topic: Option<&TopicName>, token: Option<&str>, out: &mut Vec<u8>) {
+        self.lookup = topic.is_some();
+        let path = topic.map_or("/status.html".to_owned(), |topic| {
+            let domain = if topic.is_persistent() { "persistent" } else { "non-persistent" };
+            format!("/lookup/v2/topic/{domain}/{}/{}", topic.namespace(), percent_encoded(topic.local()))
+        });
         out.extend_from_slice(format!("GET {path} HTTP/1.1\r\nHost: {}\r\n", self.host).as_bytes());
         if let Some(token) = token {
             out.extend_from_slice(format!("Authorization: Bearer {token}\r\n").as_bytes());
@@ -69,6 +76,12 @@ impl Discovery {
             std::str::from_utf8(line.value).ok().map(str::trim)
         };
         let status = response.code.unwrap_or(0);
+        if !self.lookup {
+            // A broker without a status file says 404, one that wants a token 401: it is there. A proxy without brokers says 502.
+            let well = (200..500).contains(&status);
+            let failure = || self.bad(&format!("HTTP answered {status}"));
+            return Some(if well { Ok(Discovered::Somebody) } else { Err(failure()) });
+        }
         if matches!(status, 301 | 302 | 307 | 308) {
             return Some(header("location").and_then(http_host).map_or_else(
                 || Err(self.bad("redirected without a usable location")),
@@ -176,5 +189,19 @@ mod tests {
         assert_eq!(missing.status(), 404);
         assert!(ask(b"garbage").expect("ended").is_err());
         assert!(ask(b"").expect("ended").is_err());
+    }
+
+    #[test]
+    fn a_sign_of_life_is_any_answer_that_is_no_failure() {
+        for (head, well) in
+            [("200 OK", true), ("404 Not Found", true), ("401 Unauthorized", true), ("502 x", false)]
+        {
+            let mut discovery = Discovery::new("h:8080".into());
+            let mut request = Vec::new();
+            discovery.request(None, None, &mut request);
+            assert!(request.starts_with(b"GET /status.html HTTP/1.1\r\nHost: h:8080\r\n"));
+            let verdict = discovery.on_bytes(&answer(head, ""), false).expect("a whole head is enough");
+            assert_eq!(verdict.is_ok_and(|found| found == Discovered::Somebody), well, "{head}");
+        }
     }
 }

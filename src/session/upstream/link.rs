@@ -81,6 +81,8 @@ pub struct Link<W> {
     next_request: u64,
     next_ping: Instant,
     unanswered_ping: bool,
+    /// When the broker said anything.
+    last_heard: Instant,
     message_size_max: usize,
 }
 
@@ -97,6 +99,7 @@ impl<W> Link<W> {
             next_request: 0,
             next_ping: Instant::FAR,
             unanswered_ping: false,
+            last_heard: Instant::default(),
             message_size_max: limit::MESSAGE_SIZE_DEFAULT,
         }
     }
@@ -160,9 +163,14 @@ impl<W> Link<W> {
         std::mem::take(&mut self.requests).into_values().map(|(waiter, _)| waiter).collect()
     }
 
+    /// Bytes arrived: the broker is alive, whatever they say.
+    pub fn on_heard(&mut self, now: Instant) {
+        self.unanswered_ping = false;
+        self.last_heard = now;
+    }
+
     /// A command arrived. Answers of our own (PONG, AUTH_RESPONSE) are appended to `out`.
     pub fn on_command(&mut self, now: Instant, command: Command, out: &mut Vec<u8>) -> LinkEvent<W> {
-        self.unanswered_ping = false;
         match command {
             Command::Connected(connected) => return self.on_handshake(now, &connected),
             Command::Error(error) if error.request_id == NO_REQUEST || !self.is_ready() => {
@@ -188,12 +196,13 @@ impl<W> Link<W> {
     }
 
     /// Time passed: sends the keep-alive PING, gives up requests. `Err`: the broker is silent, close the link.
-    pub fn on_timer(&mut self, now: Instant, out: &mut Vec<u8>) -> Result<Option<(W, Answer)>, &'static str> {
+    pub fn on_timer(&mut self, now: Instant, out: &mut Vec<u8>) -> Result<Option<(W, Answer)>, String> {
         match self.phase {
-            Phase::Handshaking { until } if now >= until => return Err("no CONNECTED in time"),
+            Phase::Handshaking { until } if now >= until => return Err("no CONNECTED in time".to_owned()),
             Phase::Ready if now >= self.next_ping => {
                 if self.unanswered_ping {
-                    return Err("keep-alive PING was not answered");
+                    let silence = now.since(self.last_heard).as_secs_f64();
+                    return Err(format!("keep-alive PING was not answered, silent for {silence:.1} s"));
                 }
                 frame::put(out, &Command::Ping(p::CommandPing {}));
                 self.unanswered_ping = true;
@@ -218,6 +227,7 @@ impl<W> Link<W> {
         }
         self.message_size_max = announced.filter(|size| *size > 0).unwrap_or(limit::MESSAGE_SIZE_DEFAULT);
         self.phase = Phase::Ready;
+        self.last_heard = now;
         self.next_ping = now + limit::KEEP_ALIVE_INTERVAL;
         LinkEvent::Ready { frame_max: self.message_size_max + limit::FRAME_PADDING }
     }

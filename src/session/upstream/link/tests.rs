@@ -143,9 +143,11 @@ fn a_silent_broker_is_given_up_and_its_waiters_are_told() {
     assert!(!out.is_empty(), "a ping");
     assert_eq!(link.on_timer(late, &mut out), Ok(None), "told once");
     let later = late + limit::KEEP_ALIVE_INTERVAL;
-    assert!(link.on_timer(later, &mut out).is_err(), "the ping was not answered");
+    let reason = link.on_timer(later, &mut out).expect_err("the ping was not answered");
+    assert!(reason.ends_with("silent for 60.0 s"), "{reason}");
     let mut heard = ready();
     assert_eq!(heard.on_timer(late, &mut out), Ok(None));
+    heard.on_heard(late);
     assert!(matches!(heard.on_command(late, Command::Pong(p::CommandPong {}), &mut out), LinkEvent::Nothing));
     assert_eq!(heard.on_timer(later, &mut out), Ok(None));
 }
