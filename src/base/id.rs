@@ -1,7 +1,7 @@
 //! Names of stored things: a type for each number, so that two of them cannot be swapped.
 
 /// One append-only ledger of a topic. Ids grow along a topic and are never used again.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct LedgerId(pub u64);
 
 /// An entry's number in its ledger: counted from 0, dense, written once.

@@ -195,10 +195,27 @@ pub const CROSS_CORE_REPLIES_MAX: usize = 16 << 20;
 pub const CLIENT_VERSION_MAX: usize = 256;
 /// A cut-off frame that has grown to this gets the memory that its size field announces.
 pub const FRAME_GROWTH_MAX: usize = 64 << 10;
+
 // ---- Admin REST
 
 /// Bundles of a namespace: they are a list in its policies and nothing more.
 pub const NAMESPACE_BUNDLES_MAX: u64 = 1024;
+
+// ---- Log
+
+/// Bytes of a journal slot: written with zeroes before it is used first, which a start waits for; larger for larger messages.
+pub const JOURNAL_SLOT_BYTES: usize = 16 << 20;
+/// Bytes of a store's journal: what a start may have to read. Source: the spec's 512 MiB, halved for a faster start.
+pub const JOURNAL_BYTES_MAX: usize = 256 << 20;
+/// The journal grows by so much between checkpoints: bounds what a start replays to twice that.
+pub const CHECKPOINT_INTERVAL_BYTES: usize = 64 << 20;
+/// Bytes of entries in memory that only the journal holds, of all stores together; settling begins at half.
+pub const UNSETTLED_BYTES_MAX: usize = 64 << 20;
+/// Bytes of entries of quiet ledgers that checkpoints hold, of all stores together: each checkpoint writes them again.
+pub const CHECKPOINT_ENTRIES_BYTES_MAX: usize = 8 << 20;
+/// Bytes of settled entries kept in memory, of all stores together. Topics keep their own tail ([`TOPIC_TAIL_BYTES_MAX`]); this
+/// serves consumers that are just behind it.
+pub const SETTLED_TAIL_BYTES_MAX: usize = 16 << 20;
 
 // ---- Cores
 
@@ -233,6 +250,10 @@ const _: () = assert!(
     CONNECTION_OUTBOX_LOW < CONNECTION_OUTBOX_HIGH && CONNECTION_OUTBOX_HIGH < CONNECTION_OUTBOX_MAX,
     "deliveries stop before requests do"
 );
+const _: () =
+    assert!(CHECKPOINT_INTERVAL_BYTES * 3 <= JOURNAL_BYTES_MAX, "two checkpoints' worth fits, and the next");
+const _: () =
+    assert!(CHECKPOINT_ENTRIES_BYTES_MAX * 4 <= UNSETTLED_BYTES_MAX, "settling has something to do");
 const _: () = assert!(READ_AHEAD_BYTES <= TOPIC_BACKLOG_BYTES_MAX, "what is read has room");
 const _: () = assert!(KEY_LOOK_AHEAD_PER_CONSUMER <= KEY_LOOK_AHEAD_MAX, "one consumer's share is a share");
 const _: () = assert!(MESSAGE_SIZE_DEFAULT <= MESSAGE_SIZE_MAX, "the default is a legal announcement");

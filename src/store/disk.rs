@@ -62,7 +62,8 @@ pub enum DiskOp {
         file: FileName,
         /// Offset, a multiple of [`BLOCK`].
         at: u64,
-        /// What to write; a multiple of [`BLOCK`] long.
+        /// What to write; a multiple of [`BLOCK`] long. It begins on a page in memory, so that direct I/O needs no copy. The log
+        /// uses the memory again if nobody holds it when the completion is told: drop it before.
         bytes: Bytes,
     },
     /// Flush what was written to the file and the device's cache (`fdatasync`).

@@ -1,9 +1,10 @@
 //! Frames: the unit of writing, and the verdict over what is found where one should be. Layout: `docs/log-format.md`.
 
+use super::buffer;
 use super::codec::Reader;
 use super::disk::BLOCK;
 use super::record::{self, Record};
-use bytes::Bytes;
+use bytes::{BufMut, Bytes, BytesMut};
 
 /// Bytes of a frame's header.
 pub const HEADER: usize = 64;
@@ -71,20 +72,29 @@ pub fn padded(body: usize) -> usize {
     (HEADER + body).next_multiple_of(BLOCK)
 }
 
-/// A frame being filled.
+/// A frame being filled. It begins on a page and is one write, with no further copy.
 #[derive(Debug, Default)]
 pub struct Builder {
-    bytes: Vec<u8>,
+    bytes: BytesMut,
     count: u32,
     records: u32,
 }
 
 impl Builder {
+    /// Fills this buffer first; it may be a used one.
+    pub fn new(mut buffer: BytesMut) -> Self {
+        buffer.clear();
+        Builder { bytes: buffer, count: 0, records: 0 }
+    }
+
     /// Adds a record.
     pub fn push(&mut self, wall_ms: u64, record: &Record<'_>) {
+        let encoded = record::encoded_len(record);
         if self.bytes.is_empty() {
-            self.bytes.resize(HEADER, 0);
+            buffer::reserve(&mut self.bytes, HEADER + encoded);
+            self.bytes.put_bytes(0, HEADER);
         }
+        buffer::reserve(&mut self.bytes, encoded);
         let checksum = record::encode(record, wall_ms, &mut self.bytes);
         self.records = crc32c::crc32c_append(self.records, &checksum.to_le_bytes());
         self.count += 1;
@@ -95,32 +105,37 @@ impl Builder {
         self.bytes.len().saturating_sub(HEADER)
     }
 
+    /// Records so far.
+    pub fn count(&self) -> u32 {
+        self.count
+    }
+
     /// Nothing was added.
     pub fn is_empty(&self) -> bool {
         self.count == 0
     }
 
-    /// Ends the frame: its bytes, whole blocks, and its header checksum. The builder is empty afterwards.
-    pub fn finish(&mut self, home: Home, stamp: Stamp, position: u64, previous: u32) -> (Bytes, u32) {
-        let mut bytes = std::mem::take(&mut self.bytes);
+    /// Ends the frame: its bytes, whole blocks, and its header checksum.
+    pub fn finish(self, home: Home, stamp: Stamp, position: u64, previous: u32) -> (Bytes, u32) {
+        let mut bytes = self.bytes;
         let body = u32::try_from(bytes.len().saturating_sub(HEADER)).expect("the journal bounds a batch");
-        bytes.resize(padded(body as usize), 0);
+        let padding = padded(body as usize) - bytes.len();
+        buffer::reserve(&mut bytes, padding);
+        bytes.put_bytes(0, padding);
         let (code, place) = home.code();
-        let mut head = Vec::with_capacity(HEADER);
-        head.extend_from_slice(&MAGIC.to_le_bytes());
-        head.extend_from_slice(&VERSION.to_le_bytes());
-        head.extend_from_slice(&code.to_le_bytes());
+        let mut head = &mut bytes[..HEADER];
+        head.put_u32_le(MAGIC);
+        head.put_u16_le(VERSION);
+        head.put_u16_le(code);
         for word in [stamp.store, stamp.epoch, place, position] {
-            head.extend_from_slice(&word.to_le_bytes());
+            head.put_u64_le(word);
         }
         for word in [body, self.count, previous, self.records, 0] {
-            head.extend_from_slice(&word.to_le_bytes());
+            head.put_u32_le(word);
         }
-        let checksum = crc32c::crc32c(&head);
-        head.extend_from_slice(&checksum.to_le_bytes());
-        bytes[..HEADER].copy_from_slice(&head);
-        (self.count, self.records) = (0, 0);
-        (Bytes::from(bytes), checksum)
+        let checksum = crc32c::crc32c(&bytes[..HEADER - 4]);
+        bytes[HEADER - 4..HEADER].copy_from_slice(&checksum.to_le_bytes());
+        (bytes.freeze(), checksum)
     }
 }
 

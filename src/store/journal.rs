@@ -2,6 +2,7 @@
 //!
 //! Exactly one frame is in flight. Recovery depends on it: a frame that is there proves those before it durable.
 
+use super::buffer::Spare;
 use super::disk::{BLOCK, Completion, DiskError, DiskOp, FileName, OpId, Outbox, Writing};
 use super::frame::{self, Builder, Home, Stamp};
 use super::record::{self, Record};
@@ -52,7 +53,7 @@ pub enum Need {
     Release,
 }
 
-#[derive(Debug, Default)]
+#[derive(Debug)]
 struct Batch {
     builder: Builder,
     /// The last append in it.
@@ -110,6 +111,7 @@ pub struct Journal {
     appended: u64,
     beat: bool,
     dead: bool,
+    spare: Spare,
 }
 
 impl Journal {
@@ -132,6 +134,7 @@ impl Journal {
             appended: 0,
             beat: false,
             dead: false,
+            spare: Spare::default(),
         }
     }
 
@@ -142,7 +145,7 @@ impl Journal {
             !batch.builder.is_empty() && batch.builder.body() + grown > FRAME_BYTES.min(self.body_max())
         });
         if self.queue.is_empty() || self.sealed || full {
-            self.queue.push_back(Batch::default());
+            self.queue.push_back(Batch { builder: Builder::new(self.spare.take()), upto: 0 });
             self.sealed = false;
         }
         self.appended += 1;
@@ -204,6 +207,16 @@ impl Journal {
     /// Nothing is waiting or in flight.
     pub fn is_quiet(&self) -> bool {
         self.queue.is_empty() && self.flight.is_none() && self.opening.is_none()
+    }
+
+    /// What is appended before the next [`Journal::drive`] is in the next frame, and that starts then.
+    pub fn takes_off(&self) -> bool {
+        self.flight.is_none() && self.opening.is_none() && !self.dead
+    }
+
+    /// Something was appended and is not yet in a frame.
+    pub fn has_waiting(&self) -> bool {
+        !self.queue.is_empty()
     }
 
     /// What recovery read is durable: what follows from it may be carried out. A deletion it found must not be, before
@@ -277,7 +290,7 @@ impl Journal {
             self.slots.live.insert(file, self.slots.free.remove(0));
         }
         let slot = self.slots.live[&file];
-        let Batch { mut builder, upto } = self.queue.pop_front().expect("front was there");
+        let Batch { builder, upto } = self.queue.pop_front().expect("front was there");
         let empty = builder.is_empty();
         self.queued = self.queued.saturating_sub(builder.body());
         let (rest, checksum) = builder.finish(Home::Journal, self.stamp, position, self.cursor.previous);
@@ -326,6 +339,7 @@ impl Journal {
             (Stage::Sync, Completion::Done) => {
                 self.cursor = flight.after;
                 self.beat = flight.empty;
+                self.spare.give(flight.writing.rest);
                 Progress::Durable(flight.upto)
             }
             // The owner of the disk answered something else than was asked: trust nothing it says.

@@ -3,48 +3,70 @@
 //! One turn of its owner: appends and reads, then [`Log::drive`], then [`Log::take_op`] until there is none; completions come back
 //! by [`Log::on_done`], what follows from them by [`Log::take_event`].
 
-use super::disk::{BLOCK, Completion, DiskError, DiskOp, FileName, OpId, Outbox};
+mod care;
+
+use super::disk::{DiskError, DiskOp, OpId, Outbox};
 use super::frame::Stamp;
-use super::journal::{self, Journal, Need, Slots};
-use super::record::{self, Piece, Record};
+use super::journal::{Journal, Need, Slots};
+use super::memory::Memory;
+use super::reads::{Found, Lookup, ReadError, ReadId, Reads};
+use super::record::{self, Record};
 use super::recover::Recovered;
-use super::segment::{self, Stored, Tail};
-use super::settle::{self, Settler};
-use super::state::{Misfit, State};
+use super::segment::Stored;
+use super::settle::Settler;
+use super::state::{Misfit, State, Topic};
+use super::{CursorId, StoreId, TopicId};
 use crate::base::id::{EntryId, LedgerId, Position};
+use crate::base::limit;
 use bytes::Bytes;
 use std::collections::{BTreeMap, VecDeque};
-
-/// Times a piece is read before it is given up.
-const READ_TRIES: u32 = 3;
 
 /// Sizes of a log.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Config {
-    /// Bytes of a journal slot; an existing store keeps its own. A multiple of [`BLOCK`].
+    /// Bytes of a journal slot; an existing store keeps its own. A multiple of [`super::disk::BLOCK`].
     pub slot_bytes: u64,
-    /// Most slots: bounds the journal, and with it the entries kept in memory.
+    /// Most slots: bounds the journal.
     pub slots_max: u32,
     /// A checkpoint is begun when the journal has grown by this many bytes.
     pub checkpoint_bytes: u64,
+    /// Bytes of entries in memory that are in no segment. Settling begins at half of it; above it the owner should read no more
+    /// from producers ([`Log::is_behind`]); at four times of it entries are refused.
+    pub unsettled_bytes: usize,
+    /// Of these, bytes that may stay: entries of quiet ledgers, which checkpoints hold instead of a segment each.
+    pub inline_bytes: usize,
     /// Settled entries kept in memory for readers of the tail, bytes.
     pub tail_bytes: usize,
+}
+
+impl Config {
+    /// For one of so many stores of a process, and entries of up to `entry_max` bytes: the process's budgets are shared out.
+    pub fn new(stores: u16, entry_max: usize) -> Self {
+        let stores = usize::from(stores.max(1));
+        // Four entries of the largest size: one in flight, one waiting, and room to seal the slot.
+        let slot = limit::JOURNAL_SLOT_BYTES.max((4 * entry_max).next_multiple_of(1 << 20));
+        let slots_max = (limit::JOURNAL_BYTES_MAX / slot).max(4);
+        Config {
+            slot_bytes: slot as u64,
+            slots_max: u32::try_from(slots_max).unwrap_or(u32::MAX),
+            checkpoint_bytes: limit::CHECKPOINT_INTERVAL_BYTES as u64,
+            unsettled_bytes: (limit::UNSETTLED_BYTES_MAX / stores).max(limit::UNSETTLED_BYTES_MAX / 16),
+            inline_bytes: limit::CHECKPOINT_ENTRIES_BYTES_MAX / stores,
+            tail_bytes: limit::SETTLED_TAIL_BYTES_MAX / stores,
+        }
+    }
 }
 
 /// Names an append: later ones are greater. Durable notices name the last of theirs.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Ticket(pub u64);
 
-/// Names a read until its event.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub struct ReadId(pub u64);
-
 /// Why an append was refused. Nothing was changed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum LogError {
-    /// The journal has no room until a checkpoint frees some. Entries are refused first, then other records, last those
-    /// that give something up.
-    #[error("the journal has no room")]
+    /// The journal has no room until a checkpoint frees some, or memory none until entries are settled. Entries are refused
+    /// first, then other records, last those that give something up.
+    #[error("the log has no room")]
     Full,
     /// The record can never be written.
     #[error("the record is larger than a journal slot")]
@@ -57,28 +79,6 @@ pub enum LogError {
     Misfit(#[from] Misfit),
 }
 
-/// Where an entry is to be had.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Lookup {
-    /// Here it is.
-    Ready(Stored),
-    /// It is being read, with its neighbours: [`Event::Read`] brings them.
-    Fetch(ReadId),
-    /// There is no such entry, or it is not durable yet.
-    Absent,
-}
-
-/// Why entries could not be read.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
-pub enum ReadError {
-    /// What was read does not check out.
-    #[error("the segment is damaged")]
-    Rotten,
-    /// The disk failed.
-    #[error(transparent)]
-    Disk(DiskError),
-}
-
 /// What the log has to tell.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Event {
@@ -86,31 +86,55 @@ pub enum Event {
     Open,
     /// Every append up to and including this one is durable, and its entries may be read.
     Durable(Ticket),
-    /// A read ended: entries of `ledger` from `first` on.
+    /// A read ended.
     Read {
         /// Which read.
         id: ReadId,
         /// The ledger.
         ledger: LedgerId,
-        /// Number of the first of the entries.
+        /// Number of the first of the entries: the one that was asked for.
         first: EntryId,
-        /// The entries, in order.
+        /// The entries, in order, at least one.
         entries: Result<Vec<Stored>, ReadError>,
+    },
+    /// A search for a time ended: the first entry at or after it, if there is one.
+    Found {
+        /// Which search.
+        id: ReadId,
+        /// Where.
+        position: Result<Option<Position>, ReadError>,
+    },
+    /// Settled entries do not check out, and cannot be read. Found by a read or by scrubbing.
+    Damaged {
+        /// The ledger.
+        ledger: LedgerId,
+        /// The first of them.
+        first: EntryId,
+        /// The one behind the last.
+        behind: EntryId,
+    },
+    /// A step of scrubbing ended ([`Log::scrub_step`]).
+    Scrubbed {
+        /// The ledger.
+        ledger: LedgerId,
+        /// Bytes that were read.
+        bytes: u64,
     },
     /// A checkpoint is durable.
     Checkpoint,
-    /// A checkpoint failed; nothing is lost. Tried again when the journal has grown, or when asked for.
+    /// Settling or a checkpoint failed; nothing is lost. Tried again when the log has grown, or when asked for: the owner calls
+    /// [`Log::checkpoint`] a second later.
     CheckpointFailed(DiskError),
     /// The journal failed: nothing is confirmed any more. Only a new start, with recovery, tells what is durable.
     Dead,
 }
 
+/// Entries of one ledger that follow each other among the appends.
 #[derive(Debug)]
-struct Read {
-    id: ReadId,
+struct Pending {
+    first: u64,
+    count: u64,
     ledger: LedgerId,
-    piece: Piece,
-    tries: u32,
 }
 
 /// The log of one store.
@@ -121,24 +145,24 @@ pub struct Log {
     state: State,
     journal: Journal,
     settler: Settler,
-    tails: BTreeMap<LedgerId, Tail>,
+    memory: Memory,
     /// Entries appended and not yet durable, in order.
-    pending: VecDeque<(Ticket, LedgerId)>,
-    /// Entries of ledgers that can be read, where that is fewer than were appended.
-    readable: BTreeMap<LedgerId, u64>,
-    /// Ledgers given up, until that is durable and no checkpoint reads of them.
+    pending: VecDeque<Pending>,
+    /// Ledgers given up, until that is durable and nothing is being settled: they may be read for that.
     forgotten: VecDeque<(Ticket, LedgerId)>,
-    /// Settled entries in memory, oldest first: the ledger, the entry behind them, their bytes. And all their bytes.
-    settled: VecDeque<(LedgerId, u64, usize)>,
-    settled_bytes: usize,
     durable: Ticket,
     opening: Option<Ticket>,
     /// What recovery found, while the journal is too full to be opened: a checkpoint of it makes room.
     before: Option<State>,
     checkpointed: u64,
     checkpoint_asked: bool,
-    reads: BTreeMap<OpId, Read>,
-    read_next: u64,
+    /// Bytes that must be unsettled before settling begins again.
+    settle_at: usize,
+    reads: Reads,
+    /// The piece to scrub next, by ledger and number.
+    scrub: Option<(LedgerId, usize)>,
+    /// Latest wall clock seen: a clock that jumps back does not turn a ledger's times around.
+    wall_ms: u64,
     out: Outbox,
     events: VecDeque<Event>,
 }
@@ -153,33 +177,35 @@ impl Log {
         let checkpointed = recovered.kept.last().map_or(0, |kept| kept.replay);
         let journal = Journal::new(recovered.stamp, slots, recovered.cursor, &mut out);
         let settler = Settler::new(recovered.stamp, recovered.kept, recovered.generation, recovered.deletes);
+        let ledgers = recovered.state.topics.values().flat_map(|topic| topic.ledgers.last());
+        let wall_ms = ledgers.map(|ledger| ledger.last_ms).fold(wall_ms, u64::max);
         let mut log = Log {
             config,
             stamp: recovered.stamp,
             state: recovered.state,
             journal,
             settler,
-            tails: recovered.tails,
+            memory: Memory::new(recovered.tails),
             pending: VecDeque::new(),
-            readable: BTreeMap::new(),
             forgotten: VecDeque::new(),
-            settled: VecDeque::new(),
-            settled_bytes: 0,
             durable: Ticket(0),
             opening: None,
             before: None,
             checkpointed,
             checkpoint_asked: false,
-            reads: BTreeMap::new(),
-            read_next: 0,
+            settle_at: 0,
+            reads: Reads::new(recovered.stamp.store),
+            scrub: None,
+            wall_ms,
             out,
             events: VecDeque::new(),
         };
         log.before = log.journal.is_low().then(|| log.state.clone());
         log.checkpoint_asked = log.before.is_some();
         log.journal.append_empty();
-        let open = log.state.ledgers.iter().filter(|(_, ledger)| !ledger.closed);
-        let open: Vec<_> = open.map(|(id, ledger)| Record::LedgerClose(*id, ledger.entries)).collect();
+        let ledgers = log.state.topics.values().flat_map(|topic| topic.ledgers.last());
+        let open = ledgers.filter(|ledger| !ledger.closed);
+        let open: Vec<_> = open.map(|ledger| Record::LedgerClose(ledger.id, ledger.entries)).collect();
         for close in &open {
             log.state.apply(wall_ms, close).expect("an open ledger closes at its length");
             log.journal.append(wall_ms, close);
@@ -194,6 +220,11 @@ impl Log {
         &self.state
     }
 
+    /// Which start of the store this is, from 1: never the same again, so that names made with it are not either.
+    pub fn epoch(&self) -> u64 {
+        self.stamp.epoch
+    }
+
     /// Every append up to and including this one is durable.
     pub fn durable(&self) -> Ticket {
         self.durable
@@ -201,12 +232,55 @@ impl Log {
 
     /// Entries may be appended.
     pub fn has_room(&self) -> bool {
-        self.is_open() && self.journal.has_room(Need::Entry, 0)
+        self.is_open() && self.journal.has_room(Need::Entry, 0) && self.fits_memory()
+    }
+
+    fn fits_memory(&self) -> bool {
+        self.memory.unsettled() < 4 * self.config.unsettled_bytes
+    }
+
+    /// Entries come faster than the disk takes them: the owner should not read from producers until this is over.
+    pub fn is_behind(&self) -> bool {
+        self.memory.unsettled() >= self.config.unsettled_bytes
+    }
+
+    /// Bytes of entries in memory that are in no segment.
+    pub fn unsettled(&self) -> usize {
+        self.memory.unsettled()
     }
 
     /// Appends and reads are served.
     pub fn is_open(&self) -> bool {
         self.opening.is_none() && !self.journal.is_dead()
+    }
+
+    /// The next [`Log::drive`] starts a frame, if anything is appended: what should share it and changes often, as cursors do, is
+    /// appended now and not in every turn.
+    pub fn takes_off(&self) -> bool {
+        self.is_open() && self.journal.takes_off()
+    }
+
+    /// Something was appended and is not yet in a frame.
+    pub fn has_waiting(&self) -> bool {
+        self.journal.has_waiting()
+    }
+
+    /// An id for a new ledger, of store `store` out of `stores`: above all that the store ever used, and no other store's.
+    pub fn next_ledger(&self, store: StoreId, stores: u16) -> LedgerId {
+        let (high, step) = (self.state.ledger_high.0, u64::from(stores.max(1)));
+        let id = high - high % step + u64::from(store.0) % step;
+        LedgerId(if id > high { id } else { id + step })
+    }
+
+    /// An id for a new topic: above all that the store ever used.
+    pub fn next_topic(&self) -> TopicId {
+        TopicId(self.state.topic_high.0 + 1)
+    }
+
+    /// An id for a new cursor of a topic.
+    pub fn next_cursor(&self, topic: TopicId) -> CursorId {
+        let last = self.state.topic(topic).and_then(|topic| topic.cursors.last_key_value());
+        CursorId(last.map_or(1, |(id, _)| id.0 + 1))
     }
 
     /// Appends an entry to an open ledger. Its position is known at once; it may be told to nobody before the ticket is durable.
@@ -220,13 +294,17 @@ impl Log {
         if !self.is_open() {
             return Err(LogError::NotOpen);
         }
-        let next = self.state.ledgers.get(&ledger).ok_or(Misfit::Ledger)?.entries;
+        if !self.fits_memory() {
+            return Err(LogError::Full);
+        }
+        let next = self.state.ledger(ledger).ok_or(Misfit::Ledger)?.entries;
         let position = Position { ledger, entry: EntryId(next) };
         let ticket = self.push(wall_ms, &Record::Entry { position, messages, bytes: &bytes })?;
-        let tail = self.tails.entry(ledger).or_insert_with(|| Tail { first: next, ..Tail::default() });
-        tail.entries.push_back(Stored { wall_ms, messages, bytes });
-        self.readable.entry(ledger).or_insert(next);
-        self.pending.push_back((ticket, ledger));
+        self.memory.push(ledger, next, Stored { wall_ms: self.wall_ms, messages, bytes });
+        match self.pending.back_mut() {
+            Some(last) if last.ledger == ledger && last.first + last.count == ticket.0 => last.count += 1,
+            _ => self.pending.push_back(Pending { first: ticket.0, count: 1, ledger }),
+        }
         Ok((position, ticket))
     }
 
@@ -239,8 +317,8 @@ impl Log {
             Record::Entry { .. } => return Err(LogError::Misfit(Misfit::Kind)),
             Record::LedgerDelete(ledger) => vec![*ledger],
             Record::TopicDelete(topic) => {
-                let ledgers = self.state.ledgers.iter();
-                ledgers.filter(|(_, ledger)| ledger.topic == *topic).map(|(id, _)| *id).collect()
+                let ledgers = self.state.topic(*topic).into_iter().flat_map(|topic| &topic.ledgers);
+                ledgers.map(|ledger| ledger.id).collect()
             }
             _ => Vec::new(),
         };
@@ -253,7 +331,7 @@ impl Log {
         let need = match record {
             Record::Entry { .. } => Need::Entry,
             Record::LedgerClose(..) | Record::LedgerDelete(_) => Need::Release,
-            Record::TopicDelete(_) | Record::CursorDelete(..) => Need::Release,
+            Record::TopicDelete(_) | Record::CursorDelete(..) | Record::DedupDelete(_) => Need::Release,
             _ => Need::State,
         };
         let length = record::encoded_len(record);
@@ -263,102 +341,66 @@ impl Log {
         if !self.journal.has_room(need, length) {
             return Err(LogError::Full);
         }
-        self.state.apply(wall_ms, record)?;
-        Ok(Ticket(self.journal.append(wall_ms, record)))
+        self.wall_ms = self.wall_ms.max(wall_ms);
+        self.state.apply(self.wall_ms, record)?;
+        Ok(Ticket(self.journal.append(self.wall_ms, record)))
     }
 
-    /// Looks an entry up, and asks the disk for it if it is not in memory.
-    pub fn read(&mut self, position: Position) -> Lookup {
-        let ledger = position.ledger;
-        let entry = position.entry.0;
-        if !self.is_open() {
+    /// Looks entries up, from `from` on in its ledger: at least one, and up to about `bytes`. Asks the disk for what is not in
+    /// memory; then whole pieces come, which may be more.
+    pub fn read(&mut self, from: Position, bytes: usize) -> Lookup {
+        let Some(ledger) = self.state.ledger(from.ledger).filter(|_| self.is_open()) else {
             return Lookup::Absent;
+        };
+        let run = self.memory.run(ledger, from.entry.0, bytes);
+        if !run.is_empty() {
+            return Lookup::Ready(run);
         }
-        let Some(found) = self.state.ledgers.get(&ledger) else { return Lookup::Absent };
-        if entry >= self.readable.get(&ledger).copied().unwrap_or(found.entries) {
-            return Lookup::Absent;
-        }
-        if let Some(stored) = self.tails.get(&ledger).and_then(|tail| tail.get(entry)) {
-            return Lookup::Ready(stored.clone());
-        }
-        let Some(piece) = found.index.find(entry) else { return Lookup::Absent };
-        let id = ReadId(self.read_next);
-        self.read_next += 1;
-        self.fetch(Read { id, ledger, piece, tries: READ_TRIES });
-        Lookup::Fetch(id)
-    }
-
-    fn fetch(&mut self, read: Read) {
-        let length = usize::try_from(read.piece.length).expect("the index bounds a piece to 32 bits");
-        let file = FileName::Segment(read.ledger);
-        let op = self.out.ask(DiskOp::Read { file, at: read.piece.at, length });
-        self.reads.insert(op, read);
-    }
-
-    /// Asks for a checkpoint: once in a while when quiet, and after room was made.
-    pub fn checkpoint(&mut self) {
-        self.checkpoint_asked = true;
-        self.journal.retry();
-    }
-
-    /// A [`Log::heartbeat`] is due some 50 ms after the last frame.
-    pub fn wants_heartbeat(&self) -> bool {
-        self.is_open() && self.journal.wants_heartbeat()
-    }
-
-    /// Writes a frame that proves the last one durable, so that its rot is not taken for a torn tail.
-    pub fn heartbeat(&mut self) {
-        if self.wants_heartbeat() {
-            self.journal.append_empty();
-        }
-    }
-
-    /// Starts what can be started. To be called at the end of a turn, so that its appends share a frame.
-    pub fn drive(&mut self) {
-        self.forget();
-        if self.is_due() && !self.settler.is_busy() && !self.journal.is_dead() {
-            self.checkpoint_asked = false;
-            self.checkpointed = self.journal.cursor().position;
-            let (state, upto) = match &self.before {
-                Some(before) => (before.clone(), 0),
-                None => (self.state.clone(), self.journal.seal()),
-            };
-            self.settler.start(state, upto);
-            self.settler.on_durable(self.durable.0, self.journal.cursor());
-        }
-        self.journal.drive(&mut self.out);
-        if self.journal.is_synced() {
-            self.settler.drive(&self.tails, &mut self.out);
-        }
-    }
-
-    fn is_due(&self) -> bool {
-        let position = self.journal.cursor().position;
-        let grown = position.saturating_sub(self.checkpointed);
-        match (&self.before, self.is_open()) {
-            (None, true) => {
-                let low = grown > 0 && self.journal.is_low();
-                self.checkpoint_asked || low || grown >= self.config.checkpoint_bytes
+        match self.reads.entries(ledger, from.entry, bytes) {
+            Some(id) => {
+                self.reads.drive(&mut self.out);
+                Lookup::Fetch(id)
             }
-            // The tail is still where recovery found it.
-            (Some(_), false) => self.checkpoint_asked && self.durable == Ticket(0),
-            _ => false,
+            None => Lookup::Absent,
         }
     }
 
-    /// Lets go of ledgers whose end is durable, unless a checkpoint is under way: it may read of them.
-    fn forget(&mut self) {
-        if self.settler.is_busy() {
-            return;
+    /// An entry that is durable and in memory.
+    pub fn peek(&self, position: Position) -> Option<&Stored> {
+        let tail = self.memory.get(position.ledger)?;
+        tail.get(position.entry.0).filter(|_| position.entry.0 < tail.readable())
+    }
+
+    /// Looks for the first durable entry of a topic that was appended at or after `wall_ms`. Reads one piece at most.
+    pub fn find_time(&mut self, topic: TopicId, wall_ms: u64) -> Found {
+        let Some(topic) = self.state.topic(topic).filter(|_| self.is_open()) else {
+            return Found::Known(None);
+        };
+        let from = topic.ledgers.partition_point(|ledger| ledger.last_ms < wall_ms);
+        let first_of = |ledgers: &[super::Ledger]| {
+            let mut readable = ledgers.iter().filter(|ledger| self.memory.readable(ledger) > 0);
+            readable.next().map(|ledger| Position { ledger: ledger.id, entry: EntryId(0) })
+        };
+        let Some(ledger) = topic.ledgers.get(from) else { return Found::Known(None) };
+        let beyond = first_of(&topic.ledgers[from + 1..]);
+        let in_ledger = |entry| Position { ledger: ledger.id, entry: EntryId(entry) };
+        match self.memory.find_time(ledger, wall_ms) {
+            Ok(entry) => return Found::Known(entry.map(in_ledger).or(beyond)),
+            Err(()) => {}
         }
-        while let Some((ticket, ledger)) = self.forgotten.front().copied()
-            && ticket <= self.durable
-        {
-            self.forgotten.pop_front();
-            self.tails.remove(&ledger);
-            self.readable.remove(&ledger);
-            self.settler.delete(FileName::Segment(ledger));
-        }
+        let Some(number) = ledger.index.find_time(wall_ms) else {
+            return Found::Known(first_of(&topic.ledgers[from..]));
+        };
+        let next = ledger.index.behind(number).0;
+        let next = (next < self.memory.readable(ledger)).then(|| in_ledger(next));
+        let id = self.reads.time(ledger, number, wall_ms, next.or(beyond));
+        self.reads.drive(&mut self.out);
+        Found::Fetch(id)
+    }
+
+    /// A topic by its number.
+    pub fn topic(&self, id: TopicId) -> Option<&Topic> {
+        self.state.topic(id)
     }
 
     /// The next request to carry out.
@@ -370,92 +412,6 @@ impl Log {
     pub fn take_event(&mut self) -> Option<Event> {
         self.events.pop_front()
     }
-
-    /// A request ended.
-    pub fn on_done(&mut self, id: OpId, result: Result<Completion, DiskError>) {
-        if let Some(read) = self.reads.remove(&id) {
-            self.on_read(read, result);
-        } else if self.journal.owns(id) {
-            match self.journal.on_done(id, result, &mut self.out) {
-                journal::Progress::Nothing => {}
-                journal::Progress::Durable(upto) => self.on_durable(Ticket(upto)),
-                journal::Progress::Dead => self.events.push_back(Event::Dead),
-            }
-        } else if self.settler.owns(id) && !self.journal.is_dead() {
-            match self.settler.on_done(result, &self.tails, &mut self.out) {
-                settle::Progress::Nothing => {}
-                settle::Progress::Settled(ledger, index) => {
-                    if let Some(found) = self.state.ledgers.get_mut(&ledger) {
-                        let more = index.settled() - found.index.settled();
-                        found.index = index;
-                        self.on_settled(ledger, more);
-                    }
-                }
-                settle::Progress::Checkpoint(replay) => {
-                    self.journal.trim(replay);
-                    // The older of two checkpoints decides what may go: a second one here moves that up.
-                    self.checkpoint_asked |= self.journal.is_low() && replay < self.checkpointed;
-                    self.events.push_back(Event::Checkpoint);
-                }
-                settle::Progress::Failed(error) => self.events.push_back(Event::CheckpointFailed(error)),
-            }
-        }
-        self.drive();
-    }
-
-    fn on_durable(&mut self, upto: Ticket) {
-        self.durable = upto;
-        while let Some((ticket, ledger)) = self.pending.front().copied()
-            && ticket <= upto
-        {
-            self.pending.pop_front();
-            if let Some(readable) = self.readable.get_mut(&ledger) {
-                *readable += 1;
-            }
-        }
-        self.settler.on_durable(upto.0, self.journal.cursor());
-        if self.opening.is_some_and(|opening| opening <= upto) {
-            (self.opening, self.before) = (None, None);
-            self.events.push_back(Event::Open);
-        }
-        self.events.push_back(Event::Durable(upto));
-    }
-
-    /// So many more entries of the ledger may leave memory: the oldest of all do, down to the budget.
-    fn on_settled(&mut self, ledger: LedgerId, more: u64) {
-        let Some(found) = self.state.ledgers.get(&ledger) else { return };
-        let settled = found.index.settled();
-        let Some(tail) = self.tails.get(&ledger) else { return };
-        let fresh = (settled - more..settled).filter_map(|entry| tail.get(entry));
-        let bytes = fresh.map(|stored| stored.bytes.len()).sum::<usize>();
-        self.settled_bytes += bytes;
-        self.settled.push_back((ledger, settled, bytes));
-        while self.settled_bytes > self.config.tail_bytes {
-            let Some((ledger, upto, bytes)) = self.settled.pop_front() else { break };
-            self.settled_bytes -= bytes;
-            let Some(tail) = self.tails.get_mut(&ledger) else { continue };
-            while tail.first < upto && tail.entries.pop_front().is_some() {
-                tail.first += 1;
-            }
-        }
-    }
-
-    fn on_read(&mut self, mut read: Read, result: Result<Completion, DiskError>) {
-        read.tries -= 1;
-        let entries = match result {
-            Ok(Completion::Read(bytes)) => {
-                segment::entries(&bytes, read.ledger, self.stamp.store, &read.piece).ok_or(ReadError::Rotten)
-            }
-            Ok(_) => Err(ReadError::Disk(DiskError::Io)),
-            Err(error) => Err(ReadError::Disk(error)),
-        };
-        if entries.is_err() && read.tries > 0 {
-            self.fetch(read);
-            return;
-        }
-        let first = EntryId(read.piece.first);
-        self.events.push_back(Event::Read { id: read.id, ledger: read.ledger, first, entries });
-    }
 }
 
-const _: () = assert!(segment::PIECE_BYTES.is_multiple_of(BLOCK), "a full piece is near whole blocks");
+const _: () = assert!(limit::JOURNAL_SLOT_BYTES.is_multiple_of(super::disk::BLOCK), "slots are whole blocks");

@@ -1,11 +1,11 @@
 //! Recovery: a pure function from what the files hold to what the log goes on with. `docs/log-format.md`, "Recovery".
 
 use super::TopicId;
+use super::checkpoint;
 use super::disk::{BLOCK, FileName};
 use super::frame::{self, Header, Home, Stamp, Stamped, UnknownVersion};
 use super::journal::{Cursor, Slots};
-use super::record::Record;
-use super::segment::{Stored, Tail};
+use super::memory::Tail;
 use super::settle::Kept;
 use super::state::{Misfit, State};
 use crate::base::id::LedgerId;
@@ -58,7 +58,7 @@ pub struct Recovered {
     pub stamp: Stamp,
     /// What the records add up to.
     pub state: State,
-    /// Entries that the journal alone holds.
+    /// Entries that are in no segment.
     pub tails: BTreeMap<LedgerId, Tail>,
     /// Slots; `None` if there are none yet.
     pub slots: Option<Slots>,
@@ -210,14 +210,14 @@ pub fn recover(contents: &Contents, store: u64) -> Result<Recovered, RecoverErro
         // Slots are used again, never emptied: a checkpoint without any frame means that the journal was lost.
         return Err(RecoverError::Rotten { at: cursor.position });
     }
-    let mut tails: BTreeMap<LedgerId, Tail> = BTreeMap::new();
+    let mut tails = start.tails;
     let torn = loop {
         match journal.scan(&cursor, epoch) {
             Scan::Frame(header, records) => {
                 for (wall_ms, record) in records {
                     let misfit = |why| RecoverError::Misfit { at: header.position, why };
                     start.state.apply(wall_ms, &record).map_err(misfit)?;
-                    keep(&mut tails, wall_ms, &record);
+                    checkpoint::keep(&mut tails, wall_ms, &record);
                 }
                 epoch = header.stamp.epoch;
                 let position = header.position + header.length() as u64;
@@ -228,7 +228,9 @@ pub fn recover(contents: &Contents, store: u64) -> Result<Recovered, RecoverErro
             Scan::Rotten { at } => return Err(RecoverError::Rotten { at }),
         }
     };
-    tails.retain(|id, _| start.state.ledgers.contains_key(id));
+    let is_owned = |id: &LedgerId| start.state.owner(*id).is_some();
+    let tails = tails.into_iter().filter(|(id, _)| is_owned(id)).map(|(id, tail)| (id, tail.recovered()));
+    let tails = tails.collect();
     let mut recovered = Recovered {
         stamp: Stamp { store, epoch: epoch + 1 },
         state: start.state,
@@ -248,6 +250,7 @@ pub fn recover(contents: &Contents, store: u64) -> Result<Recovered, RecoverErro
 
 struct Start {
     state: State,
+    tails: BTreeMap<LedgerId, Tail>,
     cursor: Cursor,
     epoch: u64,
     kept: Vec<Kept>,
@@ -256,32 +259,22 @@ struct Start {
 
 /// The newest good checkpoint, which are good, and which are not.
 fn checkpoints(contents: &Contents, store: u64) -> Result<Start, RecoverError> {
-    let (state, cursor) = (State::default(), Cursor::default());
-    let mut start = Start { state, cursor, epoch: 0, kept: Vec::new(), bad: VecDeque::new() };
+    let (state, tails, cursor) = (State::default(), BTreeMap::new(), Cursor::default());
+    let mut start = Start { state, tails, cursor, epoch: 0, kept: Vec::new(), bad: VecDeque::new() };
     for (generation, bytes) in &contents.checkpoints {
         if let Some(other) = frame::store_of(bytes)?.filter(|other| *other != store) {
             return Err(RecoverError::Foreign(other));
         }
-        let header = frame::header(bytes, Home::Checkpoint(*generation), store);
-        let records = header.and_then(|header| frame::records(bytes, &header));
-        let Some((head, state)) = records.and_then(|records| State::read(&records).ok()) else {
+        let Some(found) = checkpoint::read(bytes, *generation, store) else {
             start.bad.push_back(FileName::Checkpoint(*generation));
             continue;
         };
+        let head = found.head;
         start.kept.push(Kept { generation: *generation, replay: head.replay });
         start.cursor = Cursor { position: head.replay, previous: head.previous };
-        (start.state, start.epoch) = (state, head.epoch);
+        (start.state, start.tails, start.epoch) = (found.state, found.tails, head.epoch);
     }
     Ok(start)
-}
-
-/// Keeps an entry in memory: the journal alone holds it. A copy, for a slice would keep the whole slot.
-fn keep(tails: &mut BTreeMap<LedgerId, Tail>, wall_ms: u64, record: &Record<'_>) {
-    let Record::Entry { position, messages, bytes } = record else { return };
-    let first = position.entry.0;
-    let tail = tails.entry(position.ledger).or_insert_with(|| Tail { first, ..Tail::default() });
-    let bytes = Bytes::copy_from_slice(bytes);
-    tail.entries.push_back(Stored { wall_ms, messages: *messages, bytes });
 }
 
 impl Journal<'_> {
@@ -319,12 +312,13 @@ impl Recovered {
 
     /// Segments without a ledger are deleted; ledgers without their segment are named.
     fn segments(&mut self, contents: &Contents) {
-        let ledgers = &self.state.ledgers;
-        let gone = contents.segments.keys().filter(|id| !ledgers.contains_key(id));
+        let gone = contents.segments.keys().filter(|id| self.state.owner(**id).is_none());
         self.deletes.extend(gone.map(|id| FileName::Segment(*id)));
-        for (id, ledger) in ledgers {
-            if contents.segments.get(id).copied().unwrap_or(0) < ledger.index.end() {
-                self.damaged.push((ledger.topic, *id));
+        for (id, topic) in &self.state.topics {
+            for ledger in &topic.ledgers {
+                if contents.segments.get(&ledger.id).copied().unwrap_or(0) < ledger.index.end() {
+                    self.damaged.push((*id, ledger.id));
+                }
             }
         }
     }

@@ -1,10 +1,14 @@
 //! Segments: settled entries of one ledger, in frames of up to [`PIECE_BYTES`], and reading them back.
 
+use super::TopicId;
 use super::frame::{self, Builder, Home, Stamp};
-use super::record::{self, Piece, Record};
+use super::index::{Amount, Index};
+use super::memory::Tail;
+use super::record::{self, Piece, Record, TopicPut};
+use super::state::Topic;
 use crate::base::id::{EntryId, LedgerId, Position};
-use bytes::Bytes;
-use std::collections::VecDeque;
+use bytes::{Bytes, BytesMut};
+use std::collections::BTreeMap;
 
 /// Bytes of records in one frame of a segment, unless one entry is larger: what a read fetches at once.
 pub const PIECE_BYTES: usize = 256 * 1024;
@@ -20,98 +24,176 @@ pub struct Stored {
     pub bytes: Bytes,
 }
 
-/// The last entries of one ledger.
-#[derive(Clone, Debug, Default)]
-pub struct Tail {
-    /// Number of the oldest entry here.
-    pub first: u64,
-    /// The entries from there on.
-    pub entries: VecDeque<Stored>,
+/// Whose segment it is, and where it stands.
+#[derive(Clone, Copy, Debug)]
+pub struct Place<'a> {
+    /// The ledger.
+    pub ledger: LedgerId,
+    /// Its topic: a segment begins with who it is, so that it can be put back without any checkpoint.
+    pub topic: (TopicId, &'a Topic),
+    /// What is settled so far.
+    pub index: &'a Index,
 }
 
-impl Tail {
-    /// The entry, if it is here.
-    pub fn get(&self, entry: u64) -> Option<&Stored> {
-        self.entries.get(usize::try_from(entry.checked_sub(self.first)?).ok()?)
-    }
-}
-
-/// The next frame of a segment: entries from `from` on, below `upto`, as many as fit. `None` if they are not in the tail.
-/// Returns the frame and the entry behind its last one.
+/// The next frame of a segment: entries below `upto`, as many as fit. `None` if there are none, or they are not in memory.
+/// Returns the frame, what is settled with it, and its piece.
 pub fn piece(
-    ledger: LedgerId,
+    place: &Place<'_>,
     stamp: Stamp,
-    at: u64,
     tail: &Tail,
-    from: u64,
     upto: u64,
-) -> Option<(Bytes, u64)> {
-    let mut builder = Builder::default();
-    let mut entry = from;
-    while entry < upto {
-        let stored = tail.get(entry)?;
+    buffer: BytesMut,
+) -> Option<(Bytes, Amount, Piece)> {
+    let Place { ledger, topic: (id, topic), index } = *place;
+    let (mut builder, mut amount) = (Builder::new(buffer), index.amount());
+    let (first, at, messages) = (amount.entries, index.end(), amount.messages);
+    let wall_ms = tail.get(first)?.wall_ms;
+    if at == 0 {
+        let put = TopicPut { name: &topic.name, properties: &topic.properties };
+        builder.push(0, &Record::TopicPut(id, put));
+        builder.push(wall_ms, &Record::LedgerOpen(ledger, id));
+    }
+    while amount.entries < upto {
+        let stored = tail.get(amount.entries)?;
         let grown = builder.body() + record::padded(stored.bytes.len());
-        if !builder.is_empty() && grown > PIECE_BYTES {
+        if amount.entries > first && grown > PIECE_BYTES {
             break;
         }
-        let position = Position { ledger, entry: EntryId(entry) };
+        let position = Position { ledger, entry: EntryId(amount.entries) };
         let record = Record::Entry { position, messages: stored.messages, bytes: &stored.bytes };
         builder.push(stored.wall_ms, &record);
-        entry += 1;
+        amount.entries += 1;
+        amount.messages += u64::from(stored.messages);
+        amount.bytes += stored.bytes.len() as u64;
     }
-    (!builder.is_empty()).then(|| (builder.finish(Home::Segment(ledger.0), stamp, at, 0).0, entry))
+    if amount.entries == first {
+        return None;
+    }
+    let (bytes, _) = builder.finish(Home::Segment(ledger.0), stamp, at, 0);
+    let piece = Piece { first, at, length: bytes.len() as u64, wall_ms, messages };
+    Some((bytes, amount, piece))
 }
 
-/// The entries of a piece as it was read; `None` if anything in it does not check out. Slices of `bytes`, not copies.
-pub fn entries(bytes: &Bytes, ledger: LedgerId, store: u64, piece: &Piece) -> Option<Vec<Stored>> {
+/// The entries of a piece as it was read, up to entry `behind`; `None` if anything in it does not check out. Slices of `bytes`, not
+/// copies.
+pub fn entries(
+    bytes: &Bytes,
+    ledger: LedgerId,
+    store: u64,
+    piece: &Piece,
+    behind: EntryId,
+) -> Option<Vec<Stored>> {
     let header = frame::header(bytes, Home::Segment(ledger.0), store)?;
     if header.position != piece.at || header.length() as u64 != piece.length {
         return None;
     }
-    let mut found = Vec::new();
-    for (next, (wall_ms, record)) in (piece.first..).zip(frame::records(bytes, &header)?) {
-        let Record::Entry { position, messages, bytes: entry } = record else { return None };
-        if position.ledger != ledger || position.entry.0 != next {
-            return None;
+    let (mut found, mut next) = (Vec::with_capacity(header.count as usize), piece.first);
+    for (wall_ms, record) in frame::records(bytes, &header)? {
+        match record {
+            Record::Entry { position, messages, bytes: entry } => {
+                if position.ledger != ledger || position.entry.0 != next {
+                    return None;
+                }
+                found.push(Stored { wall_ms, messages, bytes: bytes.slice_ref(entry) });
+                next += 1;
+            }
+            Record::TopicPut(..) | Record::LedgerOpen(..) if next == piece.first && piece.at == 0 => {}
+            _ => return None,
         }
-        found.push(Stored { wall_ms, messages, bytes: bytes.slice_ref(entry) });
     }
-    Some(found)
+    (next == behind.0).then_some(found)
+}
+
+/// What of a damaged piece still checks out, record by record. Looks at every place where a record may begin.
+pub fn salvage(bytes: &Bytes, ledger: LedgerId, piece: &Piece, behind: EntryId) -> BTreeMap<u64, Stored> {
+    let (mut found, mut at) = (BTreeMap::new(), frame::HEADER);
+    // Payloads may hold what looks like records: a bound on the bytes that are summed for nothing.
+    let mut budget = 4 * bytes.len();
+    while let Some(rest) = bytes.get(at..)
+        && let Some((kind, key, entry, length)) = record::peek(rest)
+    {
+        at += 8;
+        let is_ours = key == ledger.0 && (piece.first..behind.0).contains(&entry);
+        if kind != record::ENTRY || !is_ours || length > budget {
+            continue;
+        }
+        budget -= length;
+        if let Some(((wall_ms, Record::Entry { messages, bytes: body, .. }), _, length)) =
+            record::decode(rest)
+        {
+            found.insert(entry, Stored { wall_ms, messages, bytes: bytes.slice_ref(body) });
+            at += length - 8;
+        }
+    }
+    found
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use std::sync::Arc;
+
+    const LEDGER: LedgerId = LedgerId(7);
+    const STAMP: Stamp = Stamp { store: 42, epoch: 3 };
+
+    fn settle(tail: &Tail, upto: u64) -> (Vec<u8>, Index) {
+        let (mut file, mut index) = (Vec::new(), Arc::new(Index::default()));
+        let topic = Topic { name: b"t".to_vec(), ..Topic::default() };
+        loop {
+            let place = Place { ledger: LEDGER, topic: (TopicId(1), &topic), index: &index };
+            let Some((bytes, amount, piece)) = piece(&place, STAMP, tail, upto, BytesMut::new()) else {
+                return (file, Arc::unwrap_or_clone(index));
+            };
+            assert_eq!(file.len() as u64, piece.at);
+            file.extend_from_slice(&bytes);
+            Arc::make_mut(&mut index).push(amount, piece);
+        }
+    }
+
+    fn tail(lengths: impl IntoIterator<Item = usize>) -> (Tail, Vec<Stored>) {
+        let mut tail = Tail::new(0);
+        for (number, length) in (0u64..).zip(lengths) {
+            let bytes = Bytes::from(vec![number as u8; length]);
+            tail.push(Stored { wall_ms: number * 5, messages: 2, bytes });
+        }
+        let all = tail.entries.iter().cloned().collect();
+        (tail, all)
+    }
 
     #[test]
     fn what_is_settled_is_read_back_and_any_flip_is_seen() {
-        let (ledger, stamp) = (LedgerId(7), Stamp { store: 42, epoch: 3 });
-        let stored =
-            |n: u64| Stored { wall_ms: n, messages: 2, bytes: Bytes::from(vec![n as u8; n as usize * 9]) };
-        let tail = Tail { first: 10, entries: (10..30).map(stored).collect() };
-        let (bytes, next) = piece(ledger, stamp, 8192, &tail, 12, 20).unwrap();
-        assert_eq!((next, bytes.len()), (20, 4096));
-        let place = Piece { first: 12, at: 8192, length: 4096 };
-        assert_eq!(entries(&bytes, ledger, 42, &place).unwrap(), (12..20).map(stored).collect::<Vec<_>>());
-        for other in
-            [Piece { first: 11, ..place }, Piece { at: 4096, ..place }, Piece { length: 8192, ..place }]
-        {
-            assert_eq!(entries(&bytes, ledger, 42, &other), None);
+        let (tail, all) = tail((0..30).map(|n| n * 9));
+        let (file, index) = settle(&tail, 20);
+        let [piece] = index.pieces()[..] else { panic!("one piece") };
+        assert_eq!(index.amount(), Amount { entries: 20, messages: 40, bytes: 9 * 190 });
+        let (bytes, behind) = (Bytes::from(file), EntryId(20));
+        assert_eq!(entries(&bytes, LEDGER, 42, &piece, behind).unwrap(), all[..20]);
+        let others =
+            [Piece { first: 1, ..piece }, Piece { at: 4096, ..piece }, Piece { length: 12288, ..piece }];
+        for other in others {
+            assert_eq!(entries(&bytes, LEDGER, 42, &other, behind), None);
         }
-        assert_eq!(entries(&bytes, LedgerId(8), 42, &place), None, "another ledger's");
+        assert_eq!(entries(&bytes, LedgerId(8), 42, &piece, behind), None, "another ledger's");
+        assert_eq!(entries(&bytes, LEDGER, 42, &piece, EntryId(21)), None, "one is missing");
         for bit in (0..bytes.len() * 8).step_by(7) {
             let mut rotten = bytes.to_vec();
             rotten[bit / 8] ^= 1 << (bit % 8);
-            assert_eq!(entries(&Bytes::from(rotten), ledger, 42, &place), None, "bit {bit}");
+            let rotten = Bytes::from(rotten);
+            assert_eq!(entries(&rotten, LEDGER, 42, &piece, behind), None, "bit {bit}");
+            let saved = salvage(&rotten, LEDGER, &piece, behind);
+            assert!(saved.len() >= 19, "bit {bit}: one flip costs one entry at most");
+            assert!(saved.iter().all(|(entry, stored)| *stored == all[*entry as usize]), "bit {bit}");
         }
-        assert_eq!(piece(ledger, stamp, 0, &tail, 9, 20), None, "no longer in memory");
     }
 
     #[test]
     fn a_piece_ends_before_it_grows_too_large() {
-        let big = Stored { wall_ms: 0, messages: 1, bytes: Bytes::from(vec![1; PIECE_BYTES + 1]) };
-        let tail = Tail { first: 0, entries: [big.clone(), big].into() };
-        let (bytes, next) = piece(LedgerId(1), Stamp { store: 1, epoch: 1 }, 0, &tail, 0, 2).unwrap();
-        assert_eq!((next, bytes.len()), (1, frame::padded(record::padded(PIECE_BYTES + 1))));
+        let (mut long, _) = tail([PIECE_BYTES + 1, PIECE_BYTES + 1, 10, 10]);
+        let (file, index) = settle(&long, 4);
+        let found: Vec<_> = index.pieces().iter().map(|piece| (piece.first, piece.messages)).collect();
+        assert_eq!((found, file.len() as u64), (vec![(0, 0), (1, 2), (2, 4)], index.end()));
+        long.entries.pop_front();
+        long.first += 1;
+        assert_eq!(settle(&long, 4).0.len(), 0, "no longer in memory");
     }
 }

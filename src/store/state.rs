@@ -1,28 +1,59 @@
-//! What the log's records add up to: topics, ledgers, cursors. The same [`State::apply`] serves appends and recovery.
+//! What the log's records add up to: topics with their ledgers and cursors. The same [`State::apply`] serves appends and recovery.
+//!
+//! A topic is shared with the checkpoint that is being written and copied when it changes meanwhile: taking the state for a
+//! checkpoint costs a pointer per topic.
 
-use super::frame::Builder;
+use super::acks::Consumed;
 use super::index::Index;
-use super::record::{Acks, CursorSet, Head, Record, TopicPut};
+use super::record::{CursorSet, Record, Settled, TopicPut};
 use super::{CursorId, TopicId};
-use crate::base::id::{EntryId, LedgerId, Position};
+use crate::base::id::{LedgerId, Position};
 use std::collections::BTreeMap;
+use std::sync::Arc;
 
 /// A topic.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Topic {
     /// Its full name.
     pub name: Vec<u8>,
     /// Its owner's properties, opaque here.
     pub properties: Vec<u8>,
+    /// Its producer epoch, if it ever had one.
+    pub epoch: Option<u64>,
+    /// Nothing is added any more.
+    pub terminated: bool,
+    /// What deduplication knew when it was last saved.
+    pub dedup: Option<Sequences>,
+    /// Messages ever appended, also those whose ledgers are gone: the index of the next one (`BrokerEntryMetadata`).
+    pub messages: u64,
+    /// Its ledgers, oldest first; ids grow. Only the last one may be open.
+    pub ledgers: Vec<Ledger>,
+    /// Its cursors.
+    pub cursors: BTreeMap<CursorId, Arc<Cursor>>,
+}
+
+/// What deduplication knows of a topic.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Sequences {
+    /// All entries below are counted in.
+    pub below: Position,
+    /// Highest sequence id by producer name.
+    pub names: BTreeMap<Vec<u8>, u64>,
 }
 
 /// A ledger.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Ledger {
-    /// Whose it is.
-    pub topic: TopicId,
+    /// Its id.
+    pub id: LedgerId,
     /// Entries appended, so the next entry's number.
     pub entries: u64,
+    /// Messages in them.
+    pub messages: u64,
+    /// Bytes in them.
+    pub bytes: u64,
+    /// Messages that were appended to the topic before its first.
+    pub first_message: u64,
     /// Nothing more is appended.
     pub closed: bool,
     /// When it was opened, ms since 1970.
@@ -30,22 +61,18 @@ pub struct Ledger {
     /// When its last entry was appended or it was closed, ms since 1970.
     pub last_ms: u64,
     /// What of it is in its segment, and where.
-    pub index: Index,
+    pub index: Arc<Index>,
 }
 
 /// A cursor.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Cursor {
     /// Name of the subscription.
     pub name: Vec<u8>,
     /// Its owner's properties, opaque here.
     pub properties: Vec<u8>,
-    /// Everything below this is consumed.
-    pub below: Position,
-    /// Consumed beyond it, merged: first entry to the one behind the last, in the same ledger.
-    pub ranges: BTreeMap<Position, EntryId>,
-    /// Batches consumed in part: a 1 bit is a message still unacked.
-    pub partial: BTreeMap<Position, Vec<u64>>,
+    /// What is consumed.
+    pub consumed: Consumed,
 }
 
 /// A record that does not fit what came before it.
@@ -54,7 +81,7 @@ pub enum Misfit {
     /// There is no such topic.
     #[error("no such topic")]
     Topic,
-    /// There is no such ledger, or there is one already.
+    /// There is no such ledger, or there is one already, or its id is below the topic's last one.
     #[error("no such ledger, or it is there already")]
     Ledger,
     /// There is no such cursor.
@@ -68,236 +95,219 @@ pub enum Misfit {
     Kind,
 }
 
-/// All of it, by id.
+/// Topics by id. A copy shares them.
+pub type Topics = BTreeMap<TopicId, Arc<Topic>>;
+
+/// All of it.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct State {
-    /// Topics.
-    pub topics: BTreeMap<TopicId, Topic>,
-    /// Ledgers.
-    pub ledgers: BTreeMap<LedgerId, Ledger>,
-    /// Cursors.
-    pub cursors: BTreeMap<(TopicId, CursorId), Cursor>,
+    /// The topics.
+    pub topics: Topics,
+    /// Whose a ledger is.
+    owners: BTreeMap<LedgerId, TopicId>,
+    /// Highest topic ever made: ids are never used again.
+    pub(super) topic_high: TopicId,
+    /// Highest ledger ever opened.
+    pub(super) ledger_high: LedgerId,
 }
 
 impl State {
+    /// A topic.
+    pub fn topic(&self, id: TopicId) -> Option<&Topic> {
+        self.topics.get(&id).map(|topic| &**topic)
+    }
+
+    /// Whose a ledger is.
+    pub fn owner(&self, ledger: LedgerId) -> Option<TopicId> {
+        self.owners.get(&ledger).copied()
+    }
+
+    /// All ledgers from one on, by id, with their topics.
+    pub fn ledgers_from(&self, from: LedgerId) -> impl Iterator<Item = (&LedgerId, &TopicId)> {
+        self.owners.range(from..)
+    }
+
+    /// A ledger.
+    pub fn ledger(&self, id: LedgerId) -> Option<&Ledger> {
+        self.topic(self.owner(id)?)?.ledger(id)
+    }
+
+    /// A cursor.
+    pub fn cursor(&self, topic: TopicId, id: CursorId) -> Option<&Cursor> {
+        self.topic(topic)?.cursors.get(&id).map(|cursor| &**cursor)
+    }
+
+    pub(super) fn ledger_mut(&mut self, id: LedgerId) -> Result<&mut Ledger, Misfit> {
+        let owner = self.owners.get(&id).ok_or(Misfit::Ledger)?;
+        self.topics.get_mut(owner).and_then(|topic| Arc::make_mut(topic).ledger_mut(id)).ok_or(Misfit::Ledger)
+    }
+
+    fn topic_mut(&mut self, id: TopicId) -> Result<&mut Topic, Misfit> {
+        self.topics.get_mut(&id).map(Arc::make_mut).ok_or(Misfit::Topic)
+    }
+
     /// Applies one record of the journal.
     pub fn apply(&mut self, wall_ms: u64, record: &Record<'_>) -> Result<(), Misfit> {
         match record {
-            Record::Entry { position, .. } => {
-                let ledger = self.ledgers.get_mut(&position.ledger).ok_or(Misfit::Ledger)?;
-                if ledger.closed || position.entry.0 != ledger.entries {
-                    return Err(Misfit::Entry);
-                }
-                (ledger.entries, ledger.last_ms) = (ledger.entries + 1, wall_ms);
+            Record::Entry { position, messages, bytes } => {
+                let owner = self.owners.get(&position.ledger).ok_or(Misfit::Ledger)?;
+                let topic = self.topics.get_mut(owner).map(Arc::make_mut).ok_or(Misfit::Ledger)?;
+                topic.entry(wall_ms, *position, *messages, bytes.len())?;
             }
             Record::LedgerOpen(id, topic) => {
-                if !self.topics.contains_key(topic) {
-                    return Err(Misfit::Topic);
-                }
-                if self.ledgers.contains_key(id) {
+                if self.owners.contains_key(id) {
                     return Err(Misfit::Ledger);
                 }
-                let (topic, index) = (*topic, Index::default());
-                let ledger =
-                    Ledger { topic, entries: 0, closed: false, opened_ms: wall_ms, last_ms: wall_ms, index };
-                self.ledgers.insert(*id, ledger);
+                self.topic_mut(*topic)?.open(wall_ms, *id)?;
+                self.owners.insert(*id, *topic);
+                self.ledger_high = self.ledger_high.max(*id);
             }
             Record::LedgerClose(id, entries) => {
-                let ledger = self.ledgers.get_mut(id).ok_or(Misfit::Ledger)?;
+                let ledger = self.ledger_mut(*id)?;
                 if ledger.closed || ledger.entries != *entries {
                     return Err(Misfit::Entry);
                 }
-                (ledger.closed, ledger.last_ms) = (true, wall_ms);
+                (ledger.closed, ledger.last_ms) = (true, wall_ms.max(ledger.last_ms));
             }
             Record::LedgerDelete(id) => {
-                self.ledgers.remove(id).ok_or(Misfit::Ledger)?;
+                let owner = self.owners.remove(id).ok_or(Misfit::Ledger)?;
+                self.topic_mut(owner)?.ledgers.retain(|ledger| ledger.id != *id);
             }
             Record::TopicPut(id, TopicPut { name, properties }) => {
-                self.topics.insert(*id, Topic { name: name.to_vec(), properties: properties.to_vec() });
+                let topic = Arc::make_mut(self.topics.entry(*id).or_default());
+                (topic.name, topic.properties) = (name.to_vec(), properties.to_vec());
+                self.topic_high = self.topic_high.max(*id);
             }
             Record::TopicDelete(id) => {
-                self.topics.remove(id).ok_or(Misfit::Topic)?;
-                self.ledgers.retain(|_, ledger| ledger.topic != *id);
-                self.cursors.retain(|(topic, _), _| topic != id);
-            }
-            Record::CursorSet(topic, id, set) => {
-                if !self.topics.contains_key(topic) {
-                    return Err(Misfit::Topic);
+                let topic = self.topics.remove(id).ok_or(Misfit::Topic)?;
+                for ledger in &topic.ledgers {
+                    self.owners.remove(&ledger.id);
                 }
-                self.cursors.insert((*topic, *id), Cursor::new(set));
             }
-            Record::CursorUpdate(topic, id, acks) => {
-                self.cursors.get_mut(&(*topic, *id)).ok_or(Misfit::Cursor)?.update(acks);
+            Record::TopicEpoch(id, epoch) => self.topic_mut(*id)?.epoch = Some(*epoch),
+            Record::TopicTerminate(id) => self.topic_mut(*id)?.terminated = true,
+            Record::TopicMessages(..) | Record::Settled(..) => return Err(Misfit::Kind),
+            Record::Checkpoint(_) | Record::End(_) => return Err(Misfit::Kind),
+            Record::CursorSet(..) | Record::CursorUpdate(..) | Record::CursorDelete(..) => {
+                self.apply_cursor(record)?;
             }
-            Record::CursorDelete(topic, id) => {
-                self.cursors.remove(&(*topic, *id)).ok_or(Misfit::Cursor)?;
+            Record::Dedup(id, dedup) => {
+                let topic = self.topic_mut(*id)?;
+                let known = topic.dedup.take().filter(|_| !dedup.whole);
+                let mut names = known.map(|known| known.names).unwrap_or_default();
+                for (name, sequence) in &dedup.names {
+                    let highest = names.entry(name.to_vec()).or_insert(*sequence);
+                    *highest = (*highest).max(*sequence);
+                }
+                topic.dedup = Some(Sequences { below: dedup.below, names });
             }
-            Record::Settled(..) | Record::Checkpoint(_) => return Err(Misfit::Kind),
+            Record::DedupDelete(id) => self.topic_mut(*id)?.dedup = None,
         }
         Ok(())
     }
 
-    /// Writes the state down as the records of a checkpoint. Every entry must be settled.
-    pub fn write(&self, head: Head, out: &mut Builder) {
-        out.push(0, &Record::Checkpoint(head));
-        for (id, topic) in &self.topics {
-            let put = TopicPut { name: &topic.name, properties: &topic.properties };
-            out.push(0, &Record::TopicPut(*id, put));
-        }
-        for (id, ledger) in &self.ledgers {
-            out.push(ledger.opened_ms, &Record::LedgerOpen(*id, ledger.topic));
-            let pieces = ledger.index.pieces().to_vec();
-            out.push(ledger.last_ms, &Record::Settled(*id, ledger.entries, pieces));
-            if ledger.closed {
-                out.push(ledger.last_ms, &Record::LedgerClose(*id, ledger.entries));
+    fn apply_cursor(&mut self, record: &Record<'_>) -> Result<(), Misfit> {
+        match record {
+            Record::CursorSet(topic, id, set) => {
+                self.topic_mut(*topic)?.cursors.insert(*id, Arc::new(Cursor::new(set)));
             }
+            Record::CursorUpdate(topic, id, acks) => {
+                let topic = self.topics.get_mut(topic).map(Arc::make_mut).ok_or(Misfit::Cursor)?;
+                let cursor = topic.cursors.get_mut(id).ok_or(Misfit::Cursor)?;
+                Arc::make_mut(cursor).consumed.update(acks);
+            }
+            Record::CursorDelete(topic, id) => {
+                let topic = self.topics.get_mut(topic).map(Arc::make_mut).ok_or(Misfit::Cursor)?;
+                topic.cursors.remove(id).ok_or(Misfit::Cursor)?;
+            }
+            _ => return Err(Misfit::Kind),
         }
-        for ((topic, id), cursor) in &self.cursors {
-            let (name, properties) = (&cursor.name[..], &cursor.properties[..]);
-            out.push(0, &Record::CursorSet(*topic, *id, CursorSet { name, acks: cursor.acks(), properties }));
-        }
+        Ok(())
     }
 
-    /// Reads what [`State::write`] wrote.
-    pub fn read(records: &[(u64, Record<'_>)]) -> Result<(Head, State), Misfit> {
-        let Some(((_, Record::Checkpoint(head)), rest)) = records.split_first() else {
-            return Err(Misfit::Kind);
-        };
-        let mut state = State::default();
-        for (wall_ms, record) in rest {
-            if let Record::Settled(id, entries, pieces) = record {
-                let ledger = state.ledgers.get_mut(id).ok_or(Misfit::Ledger)?;
-                ledger.index = Index::new(*entries, pieces.clone()).ok_or(Misfit::Entry)?;
-                (ledger.entries, ledger.last_ms) = (*entries, *wall_ms);
-            } else {
-                state.apply(*wall_ms, record)?;
+    /// Applies what only a checkpoint says.
+    pub(super) fn apply_checkpointed(&mut self, wall_ms: u64, record: &Record<'_>) -> Result<(), Misfit> {
+        match record {
+            Record::Settled(id, settled) => self.ledger_mut(*id)?.settle(wall_ms, settled),
+            Record::TopicMessages(id, messages) => {
+                self.topic_mut(*id)?.messages = *messages;
+                Ok(())
             }
+            _ => self.apply(wall_ms, record),
         }
-        Ok((*head, state))
+    }
+}
+
+impl Topic {
+    /// A ledger of it.
+    pub fn ledger(&self, id: LedgerId) -> Option<&Ledger> {
+        self.position(id).map(|at| &self.ledgers[at])
+    }
+
+    fn ledger_mut(&mut self, id: LedgerId) -> Option<&mut Ledger> {
+        self.position(id).map(|at| &mut self.ledgers[at])
+    }
+
+    fn position(&self, id: LedgerId) -> Option<usize> {
+        // What is asked for most is the one that is written to.
+        if self.ledgers.last().is_some_and(|last| last.id == id) {
+            return Some(self.ledgers.len() - 1);
+        }
+        self.ledgers.binary_search_by_key(&id, |ledger| ledger.id).ok()
+    }
+
+    fn entry(&mut self, wall_ms: u64, at: Position, messages: u32, bytes: usize) -> Result<(), Misfit> {
+        let ledger = self.ledger_mut(at.ledger).ok_or(Misfit::Ledger)?;
+        if ledger.closed || at.entry.0 != ledger.entries {
+            return Err(Misfit::Entry);
+        }
+        (ledger.entries, ledger.last_ms) = (ledger.entries + 1, wall_ms);
+        ledger.messages += u64::from(messages);
+        ledger.bytes += bytes as u64;
+        self.messages += u64::from(messages);
+        Ok(())
+    }
+
+    fn open(&mut self, wall_ms: u64, id: LedgerId) -> Result<(), Misfit> {
+        if self.ledgers.last().is_some_and(|last| last.id >= id || !last.closed) {
+            return Err(Misfit::Ledger);
+        }
+        let (first_message, index) = (self.messages, Arc::default());
+        let (opened_ms, last_ms) = (wall_ms, wall_ms);
+        let (entries, messages, bytes, closed) = (0, 0, 0, false);
+        let ledger =
+            Ledger { id, entries, messages, bytes, first_message, closed, opened_ms, last_ms, index };
+        self.ledgers.push(ledger);
+        Ok(())
+    }
+}
+
+impl Ledger {
+    fn settle(&mut self, wall_ms: u64, settled: &Settled) -> Result<(), Misfit> {
+        self.index = Arc::new(Index::new(settled).ok_or(Misfit::Entry)?);
+        (self.entries, self.messages, self.bytes) = (settled.entries, settled.messages, settled.bytes);
+        (self.first_message, self.last_ms) = (settled.first_message, wall_ms);
+        Ok(())
+    }
+}
+
+/// A cursor reads as what it has consumed.
+impl std::ops::Deref for Cursor {
+    type Target = Consumed;
+
+    fn deref(&self) -> &Consumed {
+        &self.consumed
     }
 }
 
 impl Cursor {
     fn new(set: &CursorSet<'_>) -> Self {
-        let mut cursor = Cursor {
-            name: set.name.to_vec(),
-            properties: set.properties.to_vec(),
-            below: set.acks.below,
-            ranges: BTreeMap::new(),
-            partial: BTreeMap::new(),
-        };
-        cursor.update(&set.acks);
-        cursor
-    }
-
-    /// The whole of what is consumed.
-    pub fn acks(&self) -> Acks {
-        let ranges = self.ranges.iter().map(|(first, end)| (*first, *end)).collect();
-        let partial = self.partial.iter().map(|(at, words)| (*at, words.clone())).collect();
-        Acks { below: self.below, ranges, partial }
-    }
-
-    /// The entry is consumed.
-    pub fn is_acked(&self, at: Position) -> bool {
-        let range = self.ranges.range(..=at).next_back();
-        at < self.below || range.is_some_and(|(first, end)| first.ledger == at.ledger && at.entry < *end)
-    }
-
-    fn update(&mut self, acks: &Acks) {
-        for (at, words) in &acks.partial {
-            if words.is_empty() {
-                self.partial.remove(at);
-            } else if !self.is_acked(*at) {
-                self.partial.insert(*at, words.clone());
-            }
-        }
-        for (first, end) in &acks.ranges {
-            self.add(*first, *end);
-        }
-        if acks.below > self.below {
-            self.below = acks.below;
-            self.partial = self.partial.split_off(&acks.below);
-        }
-        while let Some((first, end)) = self.ranges.first_key_value()
-            && (Position { ledger: first.ledger, entry: *end }) <= self.below
-        {
-            self.ranges.pop_first();
-        }
-    }
-
-    /// Adds a range, joined with those it overlaps or touches.
-    fn add(&mut self, first: Position, end: EntryId) {
-        let (mut first, mut end) = (first, end);
-        if end <= first.entry {
-            return;
-        }
-        let behind = Position { ledger: first.ledger, entry: end };
-        while let Some((at, _)) = self.partial.range(first..behind).next() {
-            let at = *at;
-            self.partial.remove(&at);
-        }
-        while let Some((start, stop)) = self.ranges.range(..=behind).next_back() {
-            let (start, stop) = (*start, *stop);
-            if start.ledger != first.ledger || stop < first.entry {
-                break;
-            }
-            (first, end) = (first.min(start), end.max(stop));
-            self.ranges.remove(&start);
-        }
-        self.ranges.insert(first, end);
+        let (name, properties) = (set.name.to_vec(), set.properties.to_vec());
+        let mut consumed = Consumed::default();
+        consumed.update(&set.acks);
+        Cursor { name, properties, consumed }
     }
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    fn at(entry: u64) -> Position {
-        Position { ledger: LedgerId(3), entry: EntryId(entry) }
-    }
-
-    fn cursor(ranges: &[(u64, u64)]) -> Cursor {
-        let ranges = ranges.iter().map(|(first, end)| (at(*first), EntryId(*end))).collect();
-        let acks = Acks { below: at(0), ranges, partial: vec![(at(4), vec![5]), (at(50), vec![1])] };
-        Cursor::new(&CursorSet { name: b"s", acks, properties: b"" })
-    }
-
-    #[test]
-    fn ranges_are_joined_and_dropped_below_the_floor() {
-        let mut cursor = cursor(&[(10, 13), (20, 22), (13, 15), (18, 20), (3, 6)]);
-        let found = |cursor: &Cursor| {
-            cursor.ranges.iter().map(|(first, end)| (first.entry.0, end.0)).collect::<Vec<_>>()
-        };
-        assert_eq!(found(&cursor), [(3, 6), (10, 15), (18, 22)]);
-        assert_eq!(cursor.partial.keys().collect::<Vec<_>>(), [&at(50)], "entry 4 is acked as a whole");
-        assert!(cursor.is_acked(at(14)) && !cursor.is_acked(at(15)) && !cursor.is_acked(at(0)));
-        cursor.update(&Acks { below: at(11), ranges: vec![], partial: vec![(at(5), vec![1])] });
-        assert_eq!((found(&cursor), cursor.partial.len()), (vec![(10, 15), (18, 22)], 1));
-        cursor.update(&Acks { below: at(2), ranges: vec![(at(8), EntryId(40))], partial: vec![] });
-        assert_eq!((cursor.below, found(&cursor)), (at(11), vec![(8, 40)]), "the floor never falls");
-        cursor.update(&Acks { below: at(51), ranges: vec![], partial: vec![] });
-        assert_eq!((found(&cursor), cursor.partial.len()), (vec![], 0));
-    }
-
-    #[test]
-    fn what_does_not_fit_is_refused() {
-        let mut state = State::default();
-        let (topic, ledger) = (TopicId(1), LedgerId(3));
-        let entry = |entry| Record::Entry { position: at(entry), messages: 1, bytes: b"x" };
-        assert_eq!(state.apply(0, &Record::LedgerOpen(ledger, topic)), Err(Misfit::Topic));
-        let put = TopicPut { name: b"t", properties: b"" };
-        state.apply(0, &Record::TopicPut(topic, put)).unwrap();
-        assert_eq!(state.apply(0, &entry(0)), Err(Misfit::Ledger));
-        state.apply(0, &Record::LedgerOpen(ledger, topic)).unwrap();
-        assert_eq!(state.apply(0, &Record::LedgerOpen(ledger, topic)), Err(Misfit::Ledger));
-        assert_eq!(state.apply(0, &entry(1)), Err(Misfit::Entry), "a gap");
-        state.apply(0, &entry(0)).unwrap();
-        assert_eq!(state.apply(0, &entry(0)), Err(Misfit::Entry), "twice");
-        assert_eq!(state.apply(0, &Record::LedgerClose(ledger, 2)), Err(Misfit::Entry));
-        state.apply(0, &Record::LedgerClose(ledger, 1)).unwrap();
-        assert_eq!(state.apply(0, &entry(1)), Err(Misfit::Entry), "closed");
-        assert_eq!(state.apply(0, &Record::CursorDelete(topic, CursorId(1))), Err(Misfit::Cursor));
-        state.apply(0, &Record::TopicDelete(topic)).unwrap();
-        assert_eq!(state, State::default());
-    }
-}
+mod tests;

@@ -188,8 +188,7 @@ impl World {
     }
 
     fn host(&self, io: &Links, store: StoreId) -> Host {
-        let config =
-            Config { slot_bytes: 1 << 20, slots_max: 16, checkpoint_bytes: 4 << 20, tail_bytes: 1 << 20 };
+        let config = Config { slot_bytes: 1 << 20, checkpoint_bytes: 4 << 20, ..Config::new(4, 64 << 10) };
         let contents = self.disks[usize::from(store.0)].contents();
         let recovered = recover(&contents, u64::from(store.0)).expect("what was written is whole");
         let log = Log::open(config, recovered, io.clock().wall.0.cast_unsigned());

@@ -2,10 +2,13 @@
 
 use crate::seeds;
 use crate::world::{CONFIG, STORE, World, comparable};
+use bytes::Bytes;
 use pulsegate::base::id::{EntryId, LedgerId, Position};
 use pulsegate::base::prng::Prng;
 use pulsegate::store::disk::BLOCK;
-use pulsegate::store::{DiskError, Event, FileName, Lookup, ReadError, RecoverError, recover};
+use pulsegate::store::{
+    DiskError, Event, FileName, Lookup, ReadError, RecoverError, TopicId, TopicPut, recover,
+};
 
 fn run(world: &mut World, steps: u64) {
     for _ in 0..steps {
@@ -192,52 +195,89 @@ fn frames_of_an_earlier_life_are_never_replayed() {
     }
 }
 
-/// F06, F12: a damaged segment and a failing read are told, never served.
+/// Carries out what a read wants; its entries, and the gaps that were told of.
+fn read(world: &mut World, position: Position) -> (Result<Vec<Bytes>, ReadError>, Vec<(u64, u64)>) {
+    world.settle();
+    let Lookup::Fetch(wanted) = world.log.read(position, 1) else { panic!("not in memory") };
+    while let Some((id, op)) = world.log.take_op() {
+        let result = world.disk.perform(op);
+        world.log.on_done(id, result);
+    }
+    let (mut read, mut gaps) = (None, Vec::new());
+    while let Some(event) = world.log.take_event() {
+        match event {
+            Event::Read { id, entries, .. } if id == wanted => {
+                read = Some(entries.map(|run| run.into_iter().map(|stored| stored.bytes).collect()));
+            }
+            Event::Damaged { first, behind, .. } => gaps.push((first.0, behind.0)),
+            _ => {}
+        }
+    }
+    (read.expect("an answer"), gaps)
+}
+
+/// A settled ledger of several entries that is no longer in memory.
+fn settled(world: &mut World) -> Position {
+    let ledgers: Vec<LedgerId> = world.log.state().ledgers_from(LedgerId(0)).map(|(id, _)| *id).collect();
+    let mut found = ledgers.into_iter().map(|ledger| Position { ledger, entry: EntryId(0) });
+    let is_settled = |at: &Position| {
+        let lookup = world.log.read(*at, 1);
+        let ledger = world.log.state().ledger(at.ledger).expect("listed");
+        matches!(lookup, Lookup::Fetch(_)) && ledger.index.behind(0).0 > 2
+    };
+    found.find(is_settled).expect("something is settled and no longer in memory")
+}
+
+/// F06, F12: a damaged segment and a failing read are told, never served; what of it is whole can be had.
 #[test]
 fn damaged_entries_are_told_and_not_served() {
     let mut world = World::new(3);
     run_to_checkpoints(&mut world, 2);
-    let mut wanted = None;
-    let ledgers: Vec<LedgerId> = world.log.state().ledgers.keys().copied().collect();
-    for ledger in ledgers {
-        let position = Position { ledger, entry: EntryId(0) };
-        if matches!(world.log.read(position), Lookup::Fetch(_)) {
-            wanted = Some(position);
-        }
-    }
-    let position = wanted.expect("something is settled and no longer in memory");
-    let read = |world: &mut World| {
-        world.settle();
-        let Lookup::Fetch(wanted) = world.log.read(position) else { panic!("not in memory") };
+    let position = settled(&mut world);
+    let (all, _) = read(&mut world, position);
+    let all = all.unwrap();
+    world.disk.faults.read = true;
+    assert_eq!(read(&mut world, position).0, Err(ReadError::Disk(DiskError::Io)));
+    world.disk.faults.read = false;
+    let segment = file(&mut world, |name| name == FileName::Segment(position.ledger));
+    let body = segment.windows(all[0].len()).position(|bytes| bytes == all[0]).expect("entry 0 is there");
+    segment[body + 1] ^= 1;
+    let (entries, gaps) = read(&mut world, position);
+    assert_eq!((entries, gaps), (Err(ReadError::Rotten { behind: EntryId(1) }), vec![(0, 1)]));
+    let (entries, gaps) = read(&mut world, Position { entry: EntryId(1), ..position });
+    assert_eq!((entries.unwrap(), gaps), (all[1..].to_vec(), vec![(0, 1)]), "who skips it goes on");
+    // Scrubbing finds it within one pass.
+    let (mut found, mut steps) = (Vec::new(), 0);
+    while world.log.scrub_step() {
         while let Some((id, op)) = world.log.take_op() {
             let result = world.disk.perform(op);
             world.log.on_done(id, result);
         }
-        let events = std::iter::from_fn(|| world.log.take_event());
-        let mut results = events.filter_map(|event| match event {
-            Event::Read { id, entries, .. } if id == wanted => Some(entries.map(|entries| entries.len())),
-            _ => None,
-        });
-        results.next().expect("an answer")
-    };
-    assert!(read(&mut world).unwrap() > 0);
-    world.disk.faults.read = true;
-    assert_eq!(read(&mut world), Err(ReadError::Disk(DiskError::Io)));
-    world.disk.faults.read = false;
-    file(&mut world, |name| name == FileName::Segment(position.ledger))[130] ^= 1;
-    assert_eq!(read(&mut world), Err(ReadError::Rotten));
+        while let Some(event) = world.log.take_event() {
+            if let Event::Damaged { ledger, first, behind } = event {
+                found.push((ledger, first, behind));
+            }
+        }
+        steps += 1;
+    }
+    assert_eq!(found, [(position.ledger, EntryId(0), EntryId(1))]);
+    let topics = world.log.state().topics.values();
+    let pieces = topics.flat_map(|topic| &topic.ledgers).map(|ledger| ledger.index.pieces().len());
+    assert_eq!(steps, pieces.sum::<usize>(), "each piece once");
 }
 
 /// Group commit: whatever waits while a flush is under way shares the next one.
 #[test]
 fn one_flush_serves_all_that_wait() {
     let mut world = World::new(1);
-    while world.log.state().ledgers.is_empty() {
+    while world.log.state().topics.is_empty() {
         run(&mut world, 20);
     }
-    let topic = *world.log.state().topics.keys().next().expect("a ledger has a topic");
+    let topic = TopicId(1 << 40);
+    let put = TopicPut { name: b"t", properties: b"" };
     let ledger = LedgerId(1 << 40);
     world.settle();
+    world.log.append(0, &pulsegate::store::Record::TopicPut(topic, put)).unwrap();
     world.log.append(0, &pulsegate::store::Record::LedgerOpen(ledger, topic)).unwrap();
     world.settle();
     let mut syncs = 0;

@@ -5,15 +5,23 @@ use bytes::Bytes;
 use pulsegate::base::id::{EntryId, LedgerId, Position};
 use pulsegate::base::prng::Prng;
 use pulsegate::store::log::Config;
+use pulsegate::store::state::Topics;
 use pulsegate::store::{
-    Acks, CursorId, CursorSet, DiskOp, Event, Log, LogError, Lookup, OpId, Record, RecoverError, State,
-    Ticket, TopicId, TopicPut, recover,
+    Acks, CursorId, CursorSet, Dedup, DiskOp, Event, Log, LogError, Lookup, OpId, Record, RecoverError,
+    State, Stored, Ticket, TopicId, TopicPut, recover,
 };
 use std::collections::{BTreeMap, VecDeque};
+use std::sync::Arc;
 
 pub(crate) const STORE: u64 = 0x05ee_d0f0_0570_0123;
-pub(crate) const CONFIG: Config =
-    Config { slot_bytes: 64 * 1024, slots_max: 6, checkpoint_bytes: 96 * 1024, tail_bytes: 4 * 1024 };
+pub(crate) const CONFIG: Config = Config {
+    slot_bytes: 64 * 1024,
+    slots_max: 6,
+    checkpoint_bytes: 96 * 1024,
+    unsettled_bytes: 96 * 1024,
+    inline_bytes: 12 * 1024,
+    tail_bytes: 4 * 1024,
+};
 
 /// The world.
 pub(crate) struct World {
@@ -89,7 +97,8 @@ impl World {
                 Event::Dead => self.dead = true,
                 Event::Checkpoint => self.checkpoints += 1,
                 Event::CheckpointFailed(_) => self.failed_checkpoints += 1,
-                Event::Open | Event::Read { .. } => {}
+                Event::Open | Event::Scrubbed { .. } | Event::Read { .. } | Event::Found { .. } => {}
+                Event::Damaged { ledger, first, .. } => panic!("{ledger:?} is damaged from {first:?} on"),
             }
         }
     }
@@ -149,15 +158,23 @@ impl World {
     fn append_something(&mut self) -> Result<Option<Ticket>, LogError> {
         let state = self.log.state();
         let topics: Vec<TopicId> = state.topics.keys().copied().collect();
-        let open = state.ledgers.iter().filter(|(_, ledger)| !ledger.closed);
-        let open: Vec<(LedgerId, u64)> = open.map(|(id, ledger)| (*id, ledger.entries)).collect();
-        let closed = state.ledgers.iter().filter(|(_, ledger)| ledger.closed);
-        let closed: Vec<LedgerId> = closed.map(|(id, _)| *id).collect();
-        let cursors: Vec<(TopicId, CursorId)> = state.cursors.keys().copied().collect();
+        let ledgers = || state.topics.values().flat_map(|topic| &topic.ledgers);
+        let open = ledgers().filter(|ledger| !ledger.closed);
+        let open: Vec<(LedgerId, u64)> = open.map(|ledger| (ledger.id, ledger.entries)).collect();
+        let closed = ledgers().filter(|ledger| ledger.closed);
+        let closed: Vec<LedgerId> = closed.map(|ledger| ledger.id).collect();
+        let cursors =
+            state.topics.iter().flat_map(|(id, topic)| topic.cursors.keys().map(|cursor| (*id, *cursor)));
+        let cursors: Vec<(TopicId, CursorId)> = cursors.collect();
+        let idle = |topic: &TopicId| {
+            state.topic(*topic).is_some_and(|topic| topic.ledgers.last().is_none_or(|last| last.closed))
+        };
+        let idle: Vec<TopicId> = topics.iter().copied().filter(idle).collect();
         let (topic, ledger, cursor) = (self.pick(&topics), self.pick(&open), self.pick(&cursors));
+        let idle = self.pick(&idle);
         self.next_id += 1;
         let id = self.next_id;
-        let record = match (self.prng.below(30), topic, ledger, cursor) {
+        let record = match (self.prng.below(34), topic, ledger, cursor) {
             (0..18, _, Some((ledger, _)), _) => return self.append_entry(ledger).map(Some),
             (18, _, Some((ledger, entries)), _) => Record::LedgerClose(ledger, entries),
             (19, ..) if closed.len() > 3 => Record::LedgerDelete(closed[0]),
@@ -176,12 +193,24 @@ impl World {
                 Record::CursorUpdate(topic, cursor, acks)
             }
             (26, _, _, Some((topic, cursor))) => Record::CursorDelete(topic, cursor),
-            (27.., Some(topic), ..) if open.len() < 4 => Record::LedgerOpen(LedgerId(id), topic),
+            (27, Some(topic), ..) => Record::TopicEpoch(topic, id),
+            (28, Some(topic), ..) if self.prng.below(9) == 0 => Record::TopicTerminate(topic),
+            (29, Some(topic), ..) => {
+                let (whole, below) = (id % 2 == 0, Position { ledger: LedgerId(id), entry: EntryId(3) });
+                Record::Dedup(topic, Dedup { whole, below, names: vec![(b"one", id), (b"two", 7)] })
+            }
+            (30, Some(topic), ..) => Record::DedupDelete(topic),
+            (31.., ..) if open.len() < 4 && idle.is_some() => {
+                Record::LedgerOpen(LedgerId(id), idle.unwrap_or(TopicId(0)))
+            }
             (_, None, ..) => {
                 let put = TopicPut { name: b"persistent://public/default/t", properties: b"" };
                 Record::TopicPut(TopicId(id), put)
             }
-            (_, Some(topic), None, _) => Record::LedgerOpen(LedgerId(id), topic),
+            (_, _, None, _) => match idle {
+                Some(topic) => Record::LedgerOpen(LedgerId(id), topic),
+                None => return Ok(None),
+            },
             _ => return Ok(None),
         };
         self.log.append(id, &record).map(Some)
@@ -199,37 +228,43 @@ impl World {
 
     /// Reads every entry there is, and compares. Returns how many, and how many of them came from a segment.
     pub(crate) fn read_all(&mut self) -> (usize, usize) {
-        let ledgers = self.log.state().ledgers.iter();
-        let all: Vec<(LedgerId, u64)> = ledgers.map(|(id, ledger)| (*id, ledger.entries)).collect();
+        let ledgers = self.log.state().topics.values().flat_map(|topic| &topic.ledgers);
+        let all: Vec<(LedgerId, u64)> = ledgers.map(|ledger| (ledger.id, ledger.entries)).collect();
         let (mut count, mut fetched) = (0, 0);
         for (ledger, entries) in all {
-            for entry in 0..entries {
-                let position = Position { ledger, entry: EntryId(entry) };
-                let bytes = match self.log.read(position) {
-                    Lookup::Ready(stored) => stored.bytes,
+            let mut entry = 0;
+            while entry < entries {
+                let first = Position { ledger, entry: EntryId(entry) };
+                let run = match self.log.read(first, 20_000) {
+                    Lookup::Ready(run) => run,
                     Lookup::Fetch(id) => {
-                        fetched += 1;
-                        self.fetched(id, position)
+                        let run = self.fetched(id, first);
+                        fetched += run.len();
+                        run
                     }
-                    Lookup::Absent => panic!("{position:?} is gone"),
+                    Lookup::Absent => panic!("{first:?} is gone"),
                 };
-                assert_eq!(Some(&bytes), self.entries.get(&position), "{position:?}");
-                count += 1;
+                assert!(!run.is_empty());
+                for stored in run {
+                    let position = Position { ledger, entry: EntryId(entry) };
+                    assert_eq!(Some(&stored.bytes), self.entries.get(&position), "{position:?}");
+                    (entry, count) = (entry + 1, count + 1);
+                }
             }
+            assert_eq!(entry, entries);
         }
         (count, fetched)
     }
 
-    fn fetched(&mut self, wanted: pulsegate::store::ReadId, position: Position) -> Bytes {
+    fn fetched(&mut self, wanted: pulsegate::store::ReadId, position: Position) -> Vec<Stored> {
         while let Some((id, op)) = self.log.take_op() {
             let result = self.disk.perform(op);
             self.log.on_done(id, result);
         }
         while let Some(event) = self.log.take_event() {
             if let Event::Read { id, first, entries, .. } = event {
-                assert_eq!(id, wanted);
-                let entries = entries.expect("a sound disk");
-                return entries[(position.entry.0 - first.0) as usize].bytes.clone();
+                assert_eq!((id, first), (wanted, position.entry));
+                return entries.expect("a sound disk");
             }
         }
         panic!("no answer for {position:?}")
@@ -237,11 +272,13 @@ impl World {
 }
 
 /// What of a state must come back: where entries lie is the log's business, and recovery closes what was open.
-pub(crate) fn comparable(state: &State) -> State {
-    let mut state = state.clone();
-    for ledger in state.ledgers.values_mut() {
-        ledger.index = Default::default();
-        (ledger.closed, ledger.opened_ms, ledger.last_ms) = (true, 0, 0);
+pub(crate) fn comparable(state: &State) -> Topics {
+    let mut topics = state.topics.clone();
+    for topic in topics.values_mut() {
+        for ledger in &mut Arc::make_mut(topic).ledgers {
+            ledger.index = Default::default();
+            (ledger.closed, ledger.last_ms) = (true, 0);
+        }
     }
-    state
+    topics
 }

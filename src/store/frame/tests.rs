@@ -1,7 +1,10 @@
 use super::*;
 use crate::base::id::{EntryId, LedgerId, Position};
 use crate::base::prng::Prng;
-use crate::store::record::{Acks, CursorSet, Head, Piece, TopicPut};
+use crate::store::checkpoint::{self, Snapshot};
+use crate::store::index::Index;
+use crate::store::memory::Memory;
+use crate::store::record::{Acks, CursorSet, Dedup, Head, Piece, Settled, TopicPut};
 use crate::store::recover::{Contents, RecoverError, recover};
 use crate::store::{CursorId, State, TopicId};
 
@@ -50,10 +53,25 @@ fn first(long: &[u8]) -> [(u64, Record<'_>); 5] {
     ]
 }
 
-fn second() -> [(u64, Record<'static>); 5] {
+fn dedup(whole: bool) -> Dedup<'static> {
+    Dedup { whole, below: at(2), names: vec![(b"producer", 41), (b"", 7)] }
+}
+
+fn settled() -> Settled {
+    let piece = |first, at, length, wall_ms| Piece { first, at, length, wall_ms, messages: first };
+    let pieces = vec![piece(0, 0, 4096, 1002), piece(1, 4096, 8192, 1003)];
+    Settled { entries: 2, messages: 13, bytes: 5125, first_message: 100, pieces }
+}
+
+fn second() -> [(u64, Record<'static>); 10] {
     let update = Acks { below: at(1), ranges: vec![(at(6), EntryId(7))], partial: vec![(at(5), vec![])] };
     [
         (1005, Record::CursorUpdate(TOPIC, CURSOR, update)),
+        (1006, Record::TopicEpoch(TOPIC, 6)),
+        (1006, Record::TopicTerminate(TOPIC)),
+        (1006, Record::Dedup(TOPIC, dedup(true))),
+        (1006, Record::Dedup(TOPIC, dedup(false))),
+        (1006, Record::DedupDelete(TOPIC)),
         (1006, Record::LedgerClose(LEDGER, 2)),
         (1007, Record::LedgerDelete(LEDGER)),
         (1008, Record::CursorDelete(TOPIC, CURSOR)),
@@ -78,36 +96,83 @@ fn the_journal_is_written_and_read_as_the_document_says() {
 
 #[test]
 fn the_checkpoint_is_written_and_read_as_the_document_says() {
-    let header = header(CHECKPOINT, Home::Checkpoint(5), STAMP.store).unwrap();
-    let (head, state) = State::read(&records(CHECKPOINT, &header).unwrap()).unwrap();
-    assert_eq!(head, Head { generation: 5, epoch: 2, replay: 0x20000, previous: 0xcafe_f00d });
-    let ledger = &state.ledgers[&LEDGER];
-    let pieces = [Piece { first: 0, at: 0, length: 4096 }, Piece { first: 1, at: 4096, length: 8192 }];
-    assert_eq!((ledger.entries, ledger.closed, ledger.index.pieces()), (2, false, &pieces[..]));
-    assert_eq!(state.topics[&TOPIC].name, put().name);
-    assert_eq!(state.cursors[&(TOPIC, CURSOR)].acks(), cursor().acks);
+    let found = checkpoint::read(CHECKPOINT, 5, STAMP.store).unwrap();
+    let (topic_high, ledger_high) = (TopicId(30), LedgerId(70));
+    let (replay, previous) = (0x20000, 0xcafe_f00d);
+    let head = Head { generation: 5, epoch: 2, replay, previous, topic_high, ledger_high };
+    assert_eq!(found.head, head);
+    let topic = found.state.topic(TOPIC).unwrap();
+    assert_eq!((&topic.name[..], topic.epoch, topic.terminated), (put().name, Some(6), true));
+    assert_eq!((topic.messages, topic.dedup.as_ref().unwrap().names[&b"producer"[..]]), (114, 41));
+    let ledger = found.state.ledger(LEDGER).unwrap();
+    assert_eq!((ledger.entries, ledger.messages, ledger.bytes), (3, 14, 5130), "one of them is here");
+    assert_eq!((ledger.first_message, ledger.closed), (100, true));
+    assert_eq!(*ledger.index, Index::new(&settled()).unwrap());
+    assert_eq!(found.state.cursor(TOPIC, CURSOR).unwrap().consumed.acks(), cursor().acks);
+    let memory = Memory::new(found.tails);
+    let mut snapshot = Snapshot::new(&found.state, 5, STAMP);
+    snapshot.set_replay(replay, previous);
     let mut builder = Builder::default();
-    state.write(head, &mut builder);
+    assert!(snapshot.fill(&memory, &mut builder));
     assert!(builder.finish(Home::Checkpoint(5), STAMP, 0, 0).0 == CHECKPOINT);
+}
+
+/// A state too large for one frame is written in several, and no part of the file can be missing.
+#[test]
+fn a_checkpoint_of_many_frames_is_whole_or_bad() {
+    let mut state = State::default();
+    for topic in 1..6000 {
+        state.apply(0, &Record::TopicPut(TopicId(topic), put())).unwrap();
+        state.apply(0, &Record::CursorSet(TopicId(topic), CURSOR, cursor())).unwrap();
+    }
+    let mut snapshot = Snapshot::new(&state, 5, STAMP);
+    let (mut file, mut frames, mut previous, mut last) = (Vec::new(), Vec::new(), 0, false);
+    while !last {
+        let mut builder = Builder::default();
+        last = snapshot.fill(&Memory::default(), &mut builder);
+        frames.push(file.len());
+        let (bytes, sum) = builder.finish(Home::Checkpoint(5), STAMP, file.len() as u64, previous);
+        file.extend_from_slice(&bytes);
+        previous = sum;
+    }
+    assert!(frames.len() > 3, "{} frames", frames.len());
+    assert_eq!(checkpoint::read(&file, 5, STAMP.store).unwrap().state, state);
+    for cut in &frames[1..] {
+        assert!(checkpoint::read(&file[..*cut], 5, STAMP.store).is_none(), "ends at {cut}");
+        let without = [&file[..frames[0]], &file[*cut..]].concat();
+        assert!(checkpoint::read(&without, 5, STAMP.store).is_none(), "begins at {cut}");
+    }
+    let gap = [&file[..frames[1]], &file[frames[2]..]].concat();
+    assert!(checkpoint::read(&gap, 5, STAMP.store).is_none(), "a frame is missing");
 }
 
 #[test]
 fn the_segment_is_read_as_the_document_says() {
+    use super::super::segment::{Stored, entries};
     let bytes = Bytes::from_static(SEGMENT);
-    let piece = Piece { first: 1, at: 4096, length: 8192 };
-    let found = super::super::segment::entries(&bytes, LEDGER, STAMP.store, &piece).unwrap();
-    let stored = super::super::segment::Stored { wall_ms: 1003, messages: 12, bytes: long().into() };
-    assert_eq!(found, [stored]);
+    let long = Stored { wall_ms: 1003, messages: 12, bytes: long().into() };
+    let short = Stored { wall_ms: 1002, messages: 1, bytes: Bytes::from_static(b"hello") };
+    let pieces = settled().pieces;
+    let found = entries(&bytes.slice(..4096), LEDGER, STAMP.store, &pieces[0], EntryId(1));
+    assert_eq!(found.unwrap(), [short]);
+    let found = entries(&bytes.slice(4096..), LEDGER, STAMP.store, &pieces[1], EntryId(2));
+    assert_eq!(found.unwrap(), [long]);
 }
 
 #[test]
 fn encoded_len_is_what_encoding_takes() {
     let long = long();
-    let settled = Record::Settled(LEDGER, 1, vec![Piece { first: 0, at: 0, length: 4096 }]);
-    let head = Record::Checkpoint(Head { generation: 1, epoch: 1, replay: 0, previous: 0 });
-    let all = first(&long).into_iter().chain(second()).chain([(0, settled), (0, head)]);
+    let (topic_high, ledger_high) = (TopicId(1), LedgerId(2));
+    let head = Head { generation: 1, epoch: 1, replay: 0, previous: 0, topic_high, ledger_high };
+    let checkpoint = [
+        Record::Checkpoint(head),
+        Record::Settled(LEDGER, settled()),
+        Record::TopicMessages(TOPIC, 4),
+        Record::End(3),
+    ];
+    let all = first(&long).into_iter().chain(second()).chain(checkpoint.map(|record| (0, record)));
     for (wall_ms, record) in all {
-        let mut out = Vec::new();
+        let mut out = BytesMut::new();
         let checksum = record::encode(&record, wall_ms, &mut out);
         assert_eq!(out.len(), record::encoded_len(&record), "{record:?}");
         assert_eq!(record::decode(&out), Some(((wall_ms, record), checksum, out.len())));
@@ -123,7 +188,7 @@ fn read(bytes: &[u8]) -> bool {
 
 #[test]
 fn no_prefix_and_no_flipped_bit_passes() {
-    for golden in [&JOURNAL[..8192], CHECKPOINT, SEGMENT] {
+    for golden in [&JOURNAL[..8192], CHECKPOINT, &SEGMENT[4096..]] {
         assert!(read(golden));
         for length in 0..golden.len() {
             assert!(!read(&golden[..length]), "{length} bytes");
@@ -149,13 +214,13 @@ fn bytes_at_random_never_panic() {
         if bytes.len() >= record::HEADER {
             let body = bytes.len() - record::HEADER;
             bytes[..4].copy_from_slice(&(body as u32).to_le_bytes());
-            bytes[4] = 1 + prng.below(12) as u8;
+            bytes[4] = 1 + prng.below(18) as u8;
             bytes[5..8].fill(0);
             let sum = crc32c::crc32c_append(crc32c::crc32c(&bytes[..36]), &bytes[record::HEADER..]);
             bytes[36..40].copy_from_slice(&sum.to_le_bytes());
             bytes.resize(record::padded(body), 0);
             if let Some(((wall_ms, decoded), ..)) = record::decode(&bytes) {
-                let mut again = Vec::new();
+                let mut again = BytesMut::new();
                 record::encode(&decoded, wall_ms, &mut again);
                 assert_eq!(again[40..], bytes[40..], "round {round}");
             }

@@ -47,6 +47,11 @@ def acks(below, ranges, partial):
     return out
 
 
+def dedup(whole):
+    names = [(41, b"producer"), (7, b"")]
+    return struct.pack("<BQQI", whole, 7, 2, len(names)) + b"".join(struct.pack("<Q", n) + name(t) for n, t in names)
+
+
 TOPIC = name(b"persistent://public/default/t") + b"properties"
 CURSOR = name(b"s") + acks((7, 0), [(7, 2, 5)], [(7, 5, [0xF0, 1])]) + b"p"
 first, previous = frame(1, 0, 0, [
@@ -58,20 +63,38 @@ first, previous = frame(1, 0, 0, [
 ])
 second, previous = frame(1, 0, len(first), [
     record(8, 3, 9, acks((7, 1), [(7, 6, 7)], [(7, 5, [])]), 1005),
+    record(12, 3, 6, b"", 1006),
+    record(13, 3, 0, b"", 1006),
+    record(14, 3, 0, dedup(1), 1006),
+    record(14, 3, 0, dedup(0), 1006),
+    record(15, 3, 0, b"", 1006),
     record(3, 7, 2, b"", 1006),
     record(4, 7, 0, b"", 1007),
     record(9, 3, 9, b"", 1008),
     record(6, 3, 0, b"", 1009),
 ], previous)
 beat, previous = frame(1, 0, len(first) + len(second), [], previous)
+LONG = bytes(range(256)) * 20
+PIECES = struct.pack("<10Q", 0, 0, 4096, 1002, 0, 1, 4096, 8192, 1003, 1)
+# In a checkpoint the names are in their order.
+SEQUENCES = struct.pack("<BQQI", 1, 7, 2, 2) + struct.pack("<Q", 7) + name(b"") + struct.pack("<Q", 41) + name(b"producer")
 checkpoint, _ = frame(3, 5, 0, [
-    record(11, 5, EPOCH, struct.pack("<QI", 0x20000, 0xCAFEF00D)),
+    record(11, 5, EPOCH, struct.pack("<QIQQ", 0x20000, 0xCAFEF00D, 30, 70)),
     record(5, 3, 0, TOPIC),
+    record(12, 3, 6),
+    record(13, 3, 0),
+    record(14, 3, 0, SEQUENCES),
     record(2, 7, 3, b"", 1001),
-    record(10, 7, 2, struct.pack("<6Q", 0, 0, 4096, 1, 4096, 8192), 1003),
+    record(10, 7, 2, struct.pack("<QQQ", 13, 5125, 100) + PIECES, 1006),
+    record(1, 7, 2, b"again", 1004, 1),
+    record(3, 7, 3, b"", 1006),
     record(7, 3, 9, CURSOR),
+    record(16, 3, 114),
+    record(17, 11, 0),
 ])
-segment, _ = frame(2, 7, 4096, [record(1, 7, 1, bytes(range(256)) * 20, 1003, 12)])
+who = [record(5, 3, 0, TOPIC), record(2, 7, 3, b"", 1002)]
+piece, _ = frame(2, 7, 0, who + [record(1, 7, 0, b"hello", 1002, 1)])
+segment = piece + frame(2, 7, 4096, [record(1, 7, 1, LONG, 1003, 12)])[0]
 
 folder = pathlib.Path(__file__).parent
 for file, data in {"journal": first + second + beat, "checkpoint": checkpoint, "segment": segment}.items():
