@@ -131,6 +131,8 @@ pub const ACK_SET_WORDS_MAX: usize = FOREIGN_BATCH_MESSAGES_MAX as usize / 64;
 pub const CURSOR_RANGES_SAVED_MAX: usize = 10_000;
 /// Entries acknowledged in part that a cursor holds in memory. Beyond, a partial ack is forgotten and the entry comes whole.
 pub const CURSOR_PARTIAL_MAX: usize = 100_000;
+/// Bytes of entries consumed in part that a cursor's saved state holds: the whole of it has to fit into a slot of the journal.
+pub const CURSOR_SAVED_BYTES_MAX: usize = 256 * 1024;
 /// Bytes of newest entries a topic keeps for its consumers.
 pub const TOPIC_TAIL_BYTES_MAX: usize = 1 << 20;
 /// Bytes of entries read back that a topic keeps until they are sent.
@@ -163,6 +165,18 @@ pub const KEY_LOOK_AHEAD_PER_CONSUMER: usize = 2_000;
 pub const KEY_LOOK_AHEAD_MAX: usize = 20_000;
 /// Hash points of each consumer on a ring (`subscriptionKeySharedConsistentHashingReplicaPoints`).
 pub const RING_POINTS: u32 = 100;
+/// Requests that wait for a store's log to open. More are refused with "not ready".
+pub const HOST_WAITING_MAX: usize = 65_536;
+/// Requests that wait for a topic to be loaded. More are refused with "not ready".
+pub const TOPIC_WAITING_MAX: usize = 10_000;
+/// A topic without clients goes from memory after this: 10 000 idle topics cost their names and little else.
+pub const TOPIC_IDLE_MAX: Duration = Duration::from_secs(600);
+/// Bytes of names in a snapshot of deduplication: it has to fit into a slot of the journal.
+pub const DEDUP_SNAPSHOT_BYTES_MAX: usize = 1 << 20;
+/// A frame that proves the last one durable is written this long after it. Source: `docs/log-format.md`, "Room".
+pub const HEARTBEAT_DELAY: Duration = Duration::from_millis(50);
+/// Entries of a topic after which the sequence ids of deduplication are saved (`brokerDeduplicationEntriesInterval`).
+pub const DEDUP_SNAPSHOT_ENTRIES: u64 = 1000;
 /// Names whose last sequence ids are saved for deduplication (`brokerDeduplicationMaxNumberOfProducers`).
 pub const DEDUP_NAMES_MAX: usize = 10_000;
 

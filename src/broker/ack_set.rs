@@ -27,6 +27,18 @@ impl AckSet {
         Some(set)
     }
 
+    /// All messages from an index on, of a batch of any size; `None` for the first, or when no batch has so many.
+    pub fn from_index(index: u32) -> Option<AckSet> {
+        let word = index as usize / 64;
+        if index == 0 || word >= ACK_SET_WORDS_MAX {
+            return None;
+        }
+        let mut words = vec![-1; ACK_SET_WORDS_MAX];
+        words[..word].fill(0);
+        words[word] = -1i64 << (index % 64);
+        Some(AckSet { words })
+    }
+
     /// Leaves what is in both.
     pub fn intersect(&mut self, other: &AckSet) {
         self.words.truncate(other.words.len());
@@ -74,6 +86,13 @@ mod tests {
         assert_eq!((set.words(), set.left(5)), ([4].as_slice(), 1));
         set.intersect(&AckSet::read(&[3], None).expect("short"));
         assert!(set.is_empty());
+    }
+
+    #[test]
+    fn a_batch_is_taken_from_an_index_on() {
+        let set = AckSet::from_index(66).expect("legal");
+        assert_eq!((set.words()[..3].to_vec(), set.left(70)), (vec![0, -4, -1], 4));
+        assert!(AckSet::from_index(0).is_none() && AckSet::from_index(u32::MAX).is_none());
     }
 
     #[test]

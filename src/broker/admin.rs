@@ -43,6 +43,17 @@ pub enum PropertiesChange {
     Remove(String),
 }
 
+impl PropertiesChange {
+    /// Carries it out.
+    pub fn apply(&self, properties: &mut BTreeMap<String, String>) {
+        match self {
+            PropertiesChange::Merge(given) => properties.extend(given.clone()),
+            PropertiesChange::Replace(given) => properties.clone_from(given),
+            PropertiesChange::Remove(key) => drop(properties.remove(key)),
+        }
+    }
+}
+
 /// What statistics are to hold beyond what costs nothing.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct StatsOptions {

@@ -3,10 +3,11 @@
 
 use std::collections::BTreeMap;
 
-use crate::base::id::{EntryId, LedgerId, Position};
-use crate::base::limit::{CURSOR_PARTIAL_MAX, CURSOR_RANGES_SAVED_MAX};
+use crate::base::id::{EntryId, Position};
+use crate::base::limit::{CURSOR_PARTIAL_MAX, CURSOR_RANGES_SAVED_MAX, CURSOR_SAVED_BYTES_MAX};
 use crate::broker::ack_set::AckSet;
 use crate::broker::ledgers::{Ledgers, behind};
+use crate::store::{self, Acks};
 
 /// What an acknowledgement did.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -32,12 +33,26 @@ pub struct Cursor {
     partial: BTreeMap<Position, AckSet>,
     /// Changed since it was last saved.
     dirty: bool,
+    /// What was last saved is not what this was made of: the next save is of the whole.
+    whole: bool,
+    /// Entries consumed one by one, and in part, since it was last saved.
+    touched: Vec<Position>,
+    parts: Vec<Position>,
 }
 
 impl Cursor {
     /// A cursor before `next`, the first entry it has to consume.
     pub fn new(next: Position) -> Cursor {
-        Cursor { floor: next, runs: BTreeMap::new(), in_runs: 0, partial: BTreeMap::new(), dirty: false }
+        Cursor {
+            floor: next,
+            runs: BTreeMap::new(),
+            in_runs: 0,
+            partial: BTreeMap::new(),
+            dirty: false,
+            whole: true,
+            touched: Vec::new(),
+            parts: Vec::new(),
+        }
     }
 
     /// Everything below this is consumed.
@@ -83,7 +98,7 @@ impl Cursor {
         self.partial.remove(&at);
         self.insert(at);
         self.advance(ledgers);
-        self.dirty = true;
+        self.touch(at);
         Acked::Entry
     }
 
@@ -101,6 +116,10 @@ impl Cursor {
             return self.ack(at, ledgers);
         }
         self.dirty = true;
+        if self.parts.last() != Some(&at) {
+            self.parts.push(at);
+        }
+        self.whole |= self.parts.len() > CURSOR_RANGES_SAVED_MAX;
         Acked::Part
     }
 
@@ -179,118 +198,115 @@ impl Cursor {
         }
     }
 
-    /// Whether it changed since the last call; the caller saves it.
-    pub fn take_dirty(&mut self) -> bool {
-        std::mem::take(&mut self.dirty)
+    /// Whether it changed since it was last saved.
+    pub fn is_dirty(&self) -> bool {
+        self.dirty
     }
 
-    /// The state to save, version 1: floor, runs, parts; all numbers little-endian. At most [`CURSOR_RANGES_SAVED_MAX`] runs
-    /// and parts, the lowest ones: what is left out is delivered again.
-    pub fn save(&self) -> Vec<u8> {
-        let mut out = vec![STATE_VERSION];
-        put_position(&mut out, self.floor);
+    /// What is to be saved so that the saved state is this one; `None`: it is.
+    pub fn take_change(&mut self) -> Option<Change> {
+        if !self.dirty {
+            return None;
+        }
+        if self.whole {
+            return Some(Change::Set(self.take_all()));
+        }
+        self.dirty = false;
+        let mut touched = std::mem::take(&mut self.touched);
+        touched.sort_unstable();
+        let mut ranges: Vec<(Position, EntryId)> = Vec::new();
+        // Beyond the bound single acks are not saved: what they say is delivered again after a restart.
+        let room = self.runs.len() <= CURSOR_RANGES_SAVED_MAX;
+        for at in touched.iter().filter(|at| **at >= self.floor && room) {
+            match ranges.last_mut() {
+                Some((first, end)) if first.ledger == at.ledger && *end >= at.entry => {
+                    *end = behind(*at).entry
+                }
+                _ => ranges.push((*at, behind(*at).entry)),
+            }
+        }
+        touched.clear();
+        self.touched = touched;
+        let parts = std::mem::take(&mut self.parts).into_iter();
+        let partial = parts.filter_map(|at| Some((at, words(self.partial.get(&at)?)))).collect();
+        Some(Change::Update(Acks { below: self.floor, ranges, partial }))
+    }
+
+    /// The whole state, for saving: the lowest [`CURSOR_RANGES_SAVED_MAX`] runs and parts, as far as they fit into
+    /// [`CURSOR_SAVED_BYTES_MAX`]. What is left out is delivered again after a restart.
+    pub fn take_all(&mut self) -> Acks {
+        (self.dirty, self.whole) = (false, false);
+        self.touched.clear();
+        self.parts.clear();
         let runs = self.runs.len().min(CURSOR_RANGES_SAVED_MAX);
-        out.extend_from_slice(&(runs as u32).to_le_bytes());
-        for (start, end) in self.runs.iter().take(runs) {
-            put_position(&mut out, *start);
-            out.extend_from_slice(&end.0.to_le_bytes());
-        }
-        let parts = self.partial.len().min(CURSOR_RANGES_SAVED_MAX);
-        out.extend_from_slice(&(parts as u32).to_le_bytes());
-        for (at, set) in self.partial.iter().take(parts) {
-            put_position(&mut out, *at);
-            out.extend_from_slice(&(set.words().len() as u32).to_le_bytes());
-            set.words().iter().for_each(|word| out.extend_from_slice(&word.to_le_bytes()));
-        }
-        out
+        let ranges: Vec<_> = self.runs.iter().take(runs).map(|(start, end)| (*start, *end)).collect();
+        let mut left = CURSOR_SAVED_BYTES_MAX;
+        let parts = self.partial.iter().take(CURSOR_RANGES_SAVED_MAX);
+        let parts = parts.map(|(at, set)| (*at, words(set))).take_while(|(_, words)| {
+            let fits = left.checked_sub(20 + 8 * words.len());
+            left = fits.unwrap_or(0);
+            fits.is_some()
+        });
+        Acks { below: self.floor, ranges, partial: parts.collect() }
     }
 
-    /// Reads a saved state. Entries of it that the log no longer has are forgotten, so that the count stays right.
-    pub fn load(bytes: &[u8], ledgers: &Ledgers) -> Result<Cursor, CursorStateError> {
-        let mut reader = Reader { bytes, at: 0 };
-        let version = reader.take::<1>()?[0];
-        if version != STATE_VERSION {
-            return Err(CursorStateError::Version(version));
+    /// What was to be saved was not: the next save is of the whole.
+    pub fn on_save_failed(&mut self) {
+        (self.dirty, self.whole) = (true, true);
+    }
+
+    /// An entry's acknowledgement is to be saved.
+    fn touch(&mut self, at: Position) {
+        self.dirty = true;
+        if self.touched.len() < CURSOR_RANGES_SAVED_MAX {
+            self.touched.push(at);
+        } else {
+            self.whole = true;
         }
-        let mut cursor = Cursor::new(reader.position()?);
-        for _ in 0..reader.u32()? {
-            let start = reader.position()?;
-            let end = reader.u64()?;
-            for entry in start.entry.0..end {
-                let at = Position { ledger: start.ledger, entry: EntryId(entry) };
-                if !ledgers.contains(at) {
-                    break;
-                }
-                if !cursor.is_acked(at) {
-                    cursor.insert(at);
-                }
+    }
+
+    /// A saved state. Entries of it that the log no longer has are forgotten, so that the count stays right.
+    pub fn load(saved: &store::Cursor, ledgers: &Ledgers) -> Cursor {
+        let mut cursor = Cursor::new(saved.below.min(ledgers.end().max(ledgers.first())));
+        for (start, end) in &saved.ranges {
+            let start = (*start).max(cursor.floor);
+            let end = (*end).min(EntryId(ledgers.entries(start.ledger)));
+            if start.entry < end {
+                cursor.in_runs += end.0 - start.entry.0;
+                cursor.runs.insert(start, end);
             }
         }
-        for _ in 0..reader.u32()? {
-            let at = reader.position()?;
-            let words = (0..reader.u32()?).map(|_| reader.u64().map(|word| word as i64));
-            let words = words.collect::<Result<Vec<_>, _>>()?;
-            let set = AckSet::read(&words, None).ok_or(CursorStateError::Malformed { at: reader.at })?;
-            if ledgers.contains(at) && !cursor.is_acked(at) {
-                cursor.partial.insert(at, set);
+        for (at, words) in &saved.partial {
+            let words: Vec<i64> = words.iter().map(|word| word.cast_signed()).collect();
+            let set = AckSet::read(&words, None).filter(|set| !set.is_empty());
+            if let Some(set) = set.filter(|_| ledgers.contains(*at) && !cursor.is_acked(*at)) {
+                cursor.partial.insert(*at, set);
             }
         }
-        if reader.at != bytes.len() {
-            return Err(CursorStateError::Malformed { at: reader.at });
-        }
-        cursor.floor = cursor.floor.min(ledgers.end());
         cursor.advance(ledgers);
         cursor.drop_below_floor();
-        Ok(cursor)
+        cursor.whole = false;
+        cursor
+    }
+
+    /// Consumed runs above the floor: first entry, and the one behind the last.
+    pub fn runs(&self) -> impl Iterator<Item = (Position, EntryId)> {
+        self.runs.iter().map(|(start, end)| (*start, *end))
     }
 }
 
-/// First byte of a saved state.
-const STATE_VERSION: u8 = 1;
-
-/// A saved cursor is not readable: the store gave back something else than it was given.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
-pub enum CursorStateError {
-    /// Written by a version that we do not know.
-    #[error("cursor state of version {0}")]
-    Version(u8),
-    /// Too short, too long, or numbers that make no sense.
-    #[error("cursor state is malformed at byte {at}")]
-    Malformed {
-        /// Offset of the fault.
-        at: usize,
-    },
+/// What of a cursor is to be saved.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Change {
+    /// All of it.
+    Set(Acks),
+    /// What was added.
+    Update(Acks),
 }
 
-fn put_position(out: &mut Vec<u8>, at: Position) {
-    out.extend_from_slice(&at.ledger.0.to_le_bytes());
-    out.extend_from_slice(&at.entry.0.to_le_bytes());
-}
-
-struct Reader<'a> {
-    bytes: &'a [u8],
-    at: usize,
-}
-
-impl Reader<'_> {
-    fn take<const N: usize>(&mut self) -> Result<[u8; N], CursorStateError> {
-        let rest = &self.bytes[self.at..];
-        let taken = rest.first_chunk::<N>().ok_or(CursorStateError::Malformed { at: self.at })?;
-        self.at += N;
-        Ok(*taken)
-    }
-
-    fn u32(&mut self) -> Result<u32, CursorStateError> {
-        self.take().map(u32::from_le_bytes)
-    }
-
-    fn u64(&mut self) -> Result<u64, CursorStateError> {
-        self.take().map(u64::from_le_bytes)
-    }
-
-    fn position(&mut self) -> Result<Position, CursorStateError> {
-        Ok(Position { ledger: LedgerId(self.u64()?), entry: EntryId(self.u64()?) })
-    }
+/// A set's words, as the log keeps them.
+fn words(set: &AckSet) -> Vec<u64> {
+    set.words().iter().map(|word| word.cast_unsigned()).collect()
 }
 
 #[cfg(test)]

@@ -6,8 +6,11 @@ use std::collections::{BTreeMap, VecDeque};
 use bytes::Bytes;
 
 use crate::base::id::Position;
+use crate::store::{Acks, CursorId};
 use crate::wire::pulsar::Command;
-use crate::wire::pulsar::proto::{CommandError, CommandMessage, CommandSuccess, ServerError};
+use crate::wire::pulsar::proto::{
+    CommandAckResponse, CommandError, CommandMessage, CommandSuccess, ServerError,
+};
 
 /// A connection, or a session that speaks to the topic without one. Never used again for another.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -29,17 +32,28 @@ pub struct SaveId(pub u64);
 /// Small durable facts beside the entries.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Save {
-    /// A durable subscription's cursor, whole; a new name makes a new subscription.
-    Cursor {
+    /// A durable subscription's cursor, whole. A new number makes a new subscription.
+    CursorSet {
+        /// Its number in the topic.
+        id: CursorId,
         /// Name of the subscription.
         subscription: String,
-        /// [`crate::broker::cursor::Cursor::save`].
-        state: Vec<u8>,
+        /// What is consumed.
+        acks: Acks,
+        /// [`crate::broker::properties::Properties::encode`].
+        properties: Vec<u8>,
+    },
+    /// What was consumed in addition.
+    CursorUpdate {
+        /// Its number in the topic.
+        id: CursorId,
+        /// What is consumed.
+        acks: Acks,
     },
     /// A subscription is gone.
     CursorDeleted {
-        /// Its name.
-        subscription: String,
+        /// Its number in the topic.
+        id: CursorId,
     },
     /// The topic's producer epoch (protocol 7.2).
     Epoch(u64),
@@ -50,8 +64,14 @@ pub enum Save {
         /// All entries below are counted in.
         below: Position,
     },
+    /// Deduplication was turned off: what was saved of it is forgotten.
+    DedupForgotten,
     /// No entry is added from now on.
     Terminated,
+    /// Properties given to the topic.
+    Properties(BTreeMap<String, String>),
+    /// Compaction was asked for, milliseconds since the epoch.
+    Compacted(u64),
 }
 
 /// What a topic wants done. In order.
@@ -87,7 +107,8 @@ pub enum Output {
         /// Which.
         connection: ConnectionId,
     },
-    /// Store an entry. Answered in order by `on_appended`, or all at once by `on_append_failed`.
+    /// Store an entry. Answered in order by `on_appended`; by `on_append_refused` if this one and those behind it are not
+    /// stored; or for all at once by `on_append_failed`.
     Append {
         /// From its checksum magic on.
         entry: Bytes,
@@ -110,7 +131,7 @@ pub enum Output {
         /// Milliseconds since the epoch.
         time: u64,
     },
-    /// Make a fact durable. Answered by `on_saved`.
+    /// Make a fact durable. Answered by `on_saved`, or `on_save_failed`.
     Save {
         /// Pairs it with its answer.
         id: SaveId,
@@ -184,6 +205,28 @@ impl Outbox {
     /// What waited for a save goes out.
     pub(super) fn release(&mut self, id: SaveId) {
         self.queue.extend(self.held.remove(&id).unwrap_or_default());
+    }
+
+    /// What waited for a save that failed is refused.
+    pub(super) fn refuse(&mut self, id: SaveId, refusal: &Refusal) {
+        for output in self.held.remove(&id).unwrap_or_default() {
+            let Output::Send { to, command } = output else { continue };
+            match command {
+                Command::Success(success) => self.error(to, success.request_id, refusal),
+                Command::ProducerSuccess(success) => self.error(to, success.request_id, refusal),
+                Command::AckResponse(response) => {
+                    let (error, message) = (Some(refusal.code as i32), Some(refusal.text.clone()));
+                    let response = CommandAckResponse { error, message, ..response };
+                    self.send(to, Command::AckResponse(response));
+                }
+                _ => {}
+            }
+        }
+    }
+
+    /// Nothing more is to be stored of what was asked for.
+    pub(super) fn drop_appends(&mut self) {
+        self.queue.retain(|output| !matches!(output, Output::Append { .. }));
     }
 
     /// Nothing that is held reaches a connection that ended.

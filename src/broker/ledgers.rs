@@ -92,6 +92,24 @@ impl Ledgers {
         ledger.is_some_and(|ledger| ledger.id == at.ledger && at.entry.0 < ledger.entries)
     }
 
+    /// Entries of a ledger; 0 if it is not there.
+    pub fn entries(&self, id: LedgerId) -> u64 {
+        self.list.get(self.index(id)).filter(|ledger| ledger.id == id).map_or(0, |ledger| ledger.entries)
+    }
+
+    /// The entry `count` entries behind an entry; [`Ledgers::end`] when there are not so many.
+    pub fn advance(&self, at: Position, count: u64) -> Position {
+        let at = self.settle(at);
+        let mut left = at.entry.0.saturating_add(count);
+        for ledger in &self.list[self.index(at.ledger)..] {
+            if left < ledger.entries {
+                return Position { ledger: ledger.id, entry: EntryId(left) };
+            }
+            left -= ledger.entries;
+        }
+        self.end()
+    }
+
     /// The first entry at or after a place; [`Ledgers::end`] when there is none.
     pub fn settle(&self, at: Position) -> Position {
         let index = self.index(at.ledger);
@@ -154,6 +172,10 @@ mod tests {
         assert_eq!(log.settle(position(3, 7)), position(5, 0));
         assert_eq!(log.settle(position(9, 2)), position(9, 2));
         assert_eq!(log.settle(position(u64::MAX, 1)), position(9, 2));
+        let advanced = [0, 2, 3, 4, 5, 6, 99].map(|count| log.advance(position(2, 0), count));
+        let wanted = [(2, 0), (2, 2), (5, 0), (9, 0), (9, 1), (9, 2), (9, 2)];
+        assert_eq!(advanced, wanted.map(|(ledger, entry)| position(ledger, entry)));
+        assert_eq!((log.entries(LedgerId(9)), log.entries(LedgerId(4))), (2, 0));
         assert_eq!(log.before(position(5, 0)), Some(position(2, 2)));
         assert_eq!(log.before(position(2, 0)), None);
         assert_eq!(log.before(position(9, 99)), Some(position(9, 1)));

@@ -1,14 +1,17 @@
 //! The producers of a topic: who may be one, under which name, and who has the topic for itself (protocol 7.1, 7.2).
 
+mod numbers;
+
 use std::collections::{BTreeMap, VecDeque};
 
 use crate::base::limit::CLOSED_PRODUCER_MEMORY;
 use crate::base::time::Instant;
 use crate::broker::event::{ClientKey, ConnectionId, Outbox, Output, Refusal, Save, SaveId};
+use crate::broker::meter::Meter;
 use crate::broker::settings::Settings;
 use crate::wire::pulsar::Command;
 use crate::wire::pulsar::proto::{
-    CommandCloseProducer, CommandProducer, CommandProducerSuccess, ProducerAccessMode, ServerError,
+    CommandCloseProducer, CommandProducer, CommandProducerSuccess, KeyValue, ProducerAccessMode, ServerError,
 };
 
 /// What a PRODUCER asks for, with its name settled.
@@ -21,6 +24,7 @@ struct Request {
     topic_epoch: Option<u64>,
     /// Attempt of the client, from 0.
     attempt: u64,
+    metadata: Vec<KeyValue>,
 }
 
 /// A producer that was admitted.
@@ -33,6 +37,12 @@ pub(super) struct Producer {
     attempt: u64,
     /// Its epoch is being saved; it is told of its success afterwards.
     creating: Option<SaveId>,
+    mode: ProducerAccessMode,
+    metadata: Vec<KeyValue>,
+    since_ms: u64,
+    pub(super) published: Meter,
+    pub(super) chunks: Meter,
+    pub(super) dropped: Meter,
 }
 
 /// What the topic knows that decides about producers.
@@ -41,6 +51,9 @@ pub(super) struct Gate<'a> {
     pub(super) settings: &'a Settings,
     pub(super) fenced: bool,
     pub(super) terminated: bool,
+    /// Newcomers are refused with this code: a quota is exceeded.
+    pub(super) blocked: Option<ServerError>,
+    pub(super) now_ms: u64,
 }
 
 /// What is known of the owner of a SEND.
@@ -70,6 +83,8 @@ pub(super) struct Producers {
     incarnations: u64,
     /// Last sequence ids by name are asked for on success; filled by the topic.
     last_sequences: BTreeMap<String, i64>,
+    /// Wall clock of the last tick or newcomer.
+    now_ms: u64,
 }
 
 impl Producers {
@@ -90,6 +105,7 @@ impl Producers {
         out: &mut Outbox,
     ) {
         let request_id = command.request_id;
+        self.now_ms = gate.now_ms;
         let key = ClientKey { connection, id: command.producer_id };
         let name = command.producer_name.filter(|name| !name.is_empty());
         let attempt = command.epoch.unwrap_or(0);
@@ -109,6 +125,10 @@ impl Producers {
             let refusal = Refusal::new(ServerError::NotAllowedError, format!("Unknown access mode {mode}"));
             return out.error(connection, request_id, &refusal);
         };
+        if let Some(code) = gate.blocked {
+            let text = "Cannot create producer on topic with backlog quota exceeded";
+            return out.error(connection, request_id, &Refusal::new(code, text));
+        }
         if gate.settings.encryption_required && !command.encrypted.unwrap_or(false) {
             let text = "Encryption is required in this topic";
             return out.error(connection, request_id, &Refusal::new(ServerError::MetadataError, text));
@@ -119,7 +139,8 @@ impl Producers {
             self.last_sequences.insert(name.clone(), last_sequence);
         }
         let topic_epoch = command.topic_epoch;
-        let request = Request { key, request_id, name, mode, topic_epoch, attempt };
+        let metadata = command.metadata;
+        let request = Request { key, request_id, name, mode, topic_epoch, attempt, metadata };
         self.admit(request, gate, out);
     }
 
@@ -175,13 +196,15 @@ impl Producers {
         }
         let free = self.connected.is_empty() && self.waiting.is_empty();
         match request.mode {
-            ProducerAccessMode::Shared => self.enter(request, None, out),
+            ProducerAccessMode::Shared => self.enter(request, None, gate.now_ms, out),
             ProducerAccessMode::WaitForExclusive if !free => {
                 out.send(connection, self.success(request.request_id, &request.name, false));
                 self.waiting.push_back(request);
             }
-            ProducerAccessMode::Exclusive | ProducerAccessMode::WaitForExclusive => self.take(request, out),
-            ProducerAccessMode::ExclusiveWithFencing => self.fence_out(request, out),
+            ProducerAccessMode::Exclusive | ProducerAccessMode::WaitForExclusive => {
+                self.take(request, gate.now_ms, out);
+            }
+            ProducerAccessMode::ExclusiveWithFencing => self.fence_out(request, gate.now_ms, out),
         }
     }
 
@@ -230,15 +253,15 @@ impl Producers {
     }
 
     /// A request becomes the holder of a topic without producers.
-    fn take(&mut self, request: Request, out: &mut Outbox) {
+    fn take(&mut self, request: Request, now_ms: u64, out: &mut Outbox) {
         match self.next_epoch(&request) {
-            Ok(epoch) => self.enter(request, Some(epoch), out),
+            Ok(epoch) => self.enter(request, Some(epoch), now_ms, out),
             Err(refusal) => out.error(request.key.connection, request.request_id, &refusal),
         }
     }
 
     /// A request drives everyone else out.
-    fn fence_out(&mut self, request: Request, out: &mut Outbox) {
+    fn fence_out(&mut self, request: Request, now_ms: u64, out: &mut Outbox) {
         let epoch = match self.next_epoch(&request) {
             Ok(epoch) => epoch,
             Err(refusal) => return out.error(request.key.connection, request.request_id, &refusal),
@@ -249,12 +272,12 @@ impl Producers {
         }
         // The time is not known here; that of the next tick is what the memory of closed producers needs.
         self.close_all(Instant::default(), out);
-        self.enter(request, Some(epoch), out);
+        self.enter(request, Some(epoch), now_ms, out);
     }
 
     /// Admits a producer; `epoch`: as the holder, who is told once the epoch is durable.
-    fn enter(&mut self, request: Request, epoch: Option<u64>, out: &mut Outbox) {
-        let Request { key, request_id, name, attempt, .. } = request;
+    fn enter(&mut self, request: Request, epoch: Option<u64>, now_ms: u64, out: &mut Outbox) {
+        let Request { key, request_id, name, attempt, mode, metadata, .. } = request;
         let mut creating = None;
         if let Some(epoch) = epoch {
             self.exclusive = Some(key);
@@ -272,7 +295,20 @@ impl Producers {
         self.closed.remove(&key);
         self.names.insert(name.clone(), key);
         let incarnation = self.incarnations;
-        self.connected.insert(key, Producer { name, incarnation, request_id, attempt, creating });
+        let producer = Producer {
+            name,
+            incarnation,
+            request_id,
+            attempt,
+            creating,
+            mode,
+            metadata,
+            since_ms: now_ms,
+            published: Meter::default(),
+            chunks: Meter::default(),
+            dropped: Meter::default(),
+        };
+        self.connected.insert(key, producer);
     }
 
     /// An epoch became durable.
@@ -280,6 +316,21 @@ impl Producers {
         for producer in self.connected.values_mut().filter(|producer| producer.creating == Some(id)) {
             producer.creating = None;
         }
+    }
+
+    /// An epoch will not be durable: who waited for it was refused, and is no producer.
+    pub(super) fn on_save_failed(&mut self, now: Instant, id: SaveId, out: &mut Outbox) {
+        let failed: Vec<_> = self
+            .connected
+            .iter()
+            .filter(|(_, known)| known.creating == Some(id))
+            .map(|(key, _)| *key)
+            .collect();
+        for key in failed {
+            self.remove(key);
+            self.closed.insert(key, now);
+        }
+        self.promote(out);
     }
 
     /// Whether a connection that holds a name that others want is alive.
@@ -320,6 +371,21 @@ impl Producers {
     /// Whether a producer is there still, and not another under its number.
     pub(super) fn is_connected(&self, key: ClientKey, incarnation: u64) -> bool {
         self.connected.get(&key).is_some_and(|producer| producer.incarnation == incarnation)
+    }
+
+    /// A connected producer, to count what it does.
+    pub(super) fn get_mut(&mut self, key: ClientKey) -> Option<&mut Producer> {
+        self.connected.get_mut(&key)
+    }
+
+    /// Producers that wait to have the topic for themselves.
+    pub(super) fn waiting(&self) -> usize {
+        self.waiting.len()
+    }
+
+    /// The producer epoch.
+    pub(super) fn epoch(&self) -> Option<u64> {
+        self.epoch
     }
 
     /// Connected producers.
@@ -363,7 +429,7 @@ impl Producers {
     fn promote(&mut self, out: &mut Outbox) {
         while self.connected.is_empty() {
             let Some(request) = self.waiting.pop_front() else { return };
-            self.take(request, out);
+            self.take(request, self.now_ms, out);
         }
     }
 

@@ -25,7 +25,21 @@ struct Pending {
     incarnation: u64,
     sequence: u64,
     highest: Option<u64>,
+    messages: u32,
     what: What,
+}
+
+/// An entry that became durable.
+#[derive(Debug)]
+pub(super) struct Appended {
+    pub(super) entry: Bytes,
+    /// Messages in it, if it is a batch.
+    pub(super) batch: Option<i32>,
+    /// Messages in it, as its producer says.
+    pub(super) messages: u32,
+    pub(super) from: ClientKey,
+    /// It is a part of a message.
+    pub(super) chunk: bool,
 }
 
 /// What its answer waits for.
@@ -34,6 +48,8 @@ enum What {
     /// Its own entry.
     Entry {
         entry: Bytes,
+        batch: Option<i32>,
+        chunk: bool,
         /// Name and mark, if deduplication wants to know when it is durable.
         dedup: Option<(String, Mark)>,
     },
@@ -48,11 +64,35 @@ enum What {
 pub(super) struct Publisher {
     pending: VecDeque<Pending>,
     dedup: Option<Dedup>,
+    /// Entries were refused by the store: nothing is stored until all before them is answered.
+    refusing: bool,
+}
+
+/// What was judged of an entry.
+#[derive(Debug)]
+struct Judged {
+    verdict: Verdict,
+    batch: Option<i32>,
+    chunk: bool,
+    dedup: Option<(String, Mark)>,
 }
 
 impl Publisher {
     pub(super) fn new(deduplication: bool) -> Publisher {
-        Publisher { pending: VecDeque::new(), dedup: deduplication.then(Dedup::default) }
+        let dedup = deduplication.then(Dedup::default);
+        Publisher { pending: VecDeque::new(), dedup, refusing: false }
+    }
+
+    /// Deduplication is turned on or off; on, it begins with what comes.
+    pub(super) fn deduplicate(&mut self, on: bool) {
+        if on != self.dedup.is_some() {
+            self.dedup = on.then(Dedup::default);
+        }
+    }
+
+    /// Entries on their way.
+    pub(super) fn pending(&self) -> usize {
+        self.pending.len()
     }
 
     /// What deduplication knows.
@@ -80,14 +120,14 @@ impl Publisher {
         (settings, fenced): (&Settings, bool),
         out: &mut Outbox,
     ) {
+        let messages = command.num_messages.unwrap_or(1).max(1) as u32;
         let what = match self.judge(producer, command, &entry, settings, fenced) {
-            Ok((Verdict::New, dedup)) => {
-                let messages = command.num_messages.unwrap_or(1).max(1) as u32;
+            Ok(Judged { verdict: Verdict::New, batch, chunk, dedup }) => {
                 out.push(Output::Append { entry: entry.clone(), messages });
-                What::Entry { entry, dedup }
+                What::Entry { entry, batch, chunk, dedup }
             }
-            Ok((Verdict::Duplicate, _)) => What::Duplicate,
-            Ok((Verdict::Unknown, _)) => {
+            Ok(Judged { verdict: Verdict::Duplicate, .. }) => What::Duplicate,
+            Ok(Judged { verdict: Verdict::Unknown, .. }) => {
                 let text = "Cannot determine whether the message is a duplicate at this time";
                 What::Refused(Refusal::new(ServerError::PersistenceError, text))
             }
@@ -96,7 +136,7 @@ impl Publisher {
         let waits = !self.pending.is_empty() || matches!(what, What::Entry { .. });
         let sequence = command.sequence_id;
         let highest = command.highest_sequence_id;
-        let pending = Pending { from, incarnation: producer.incarnation, sequence, highest, what };
+        let pending = Pending { from, incarnation: producer.incarnation, sequence, highest, messages, what };
         if waits {
             self.pending.push_back(pending);
         } else {
@@ -112,7 +152,7 @@ impl Publisher {
         entry: &[u8],
         settings: &Settings,
         fenced: bool,
-    ) -> Result<(Verdict, Option<(String, Mark)>), Refusal> {
+    ) -> Result<Judged, Refusal> {
         let metadata_error = |text: &str| Refusal::new(ServerError::MetadataError, text);
         let payload = frame::payload(entry).map_err(|_| metadata_error("Payload is not readable"))?;
         if payload.checksum == Checksum::Bad {
@@ -123,17 +163,21 @@ impl Publisher {
         if settings.encryption_required && !metadata.encrypted {
             return Err(metadata_error("Messages must be encrypted"));
         }
-        if fenced {
+        if fenced || self.refusing {
             return Err(Refusal::new(ServerError::PersistenceError, "Topic is temporarily unavailable"));
         }
         if payload.metadata.len() + payload.body.len() > settings.message_size_max {
             return Err(Refusal::new(ServerError::NotAllowedError, "Exceed maximum message size"));
         }
-        let Some(dedup) = &mut self.dedup else { return Ok((Verdict::New, None)) };
+        let chunk = command.is_chunk.unwrap_or(false) && metadata.chunks > 1;
+        let batch = metadata.batch_size;
+        let Some(dedup) = &mut self.dedup else {
+            return Ok(Judged { verdict: Verdict::New, batch, chunk, dedup: None });
+        };
         let sequence = command.sequence_id;
         let (first, last) = match (u32::try_from(metadata.chunks), u32::try_from(metadata.chunk_id)) {
-            (Ok(chunks), Ok(chunk)) if command.is_chunk.unwrap_or(false) && chunks > 1 => {
-                let mark = Mark::chunk(sequence, chunk, chunks);
+            (Ok(chunks), Ok(index)) if chunk => {
+                let mark = Mark::chunk(sequence, index, chunks);
                 (mark, mark)
             }
             _ => {
@@ -142,7 +186,7 @@ impl Publisher {
             }
         };
         let verdict = dedup.publish(&producer.name, first, last);
-        Ok((verdict, Some((producer.name.clone(), last))))
+        Ok(Judged { verdict, batch, chunk, dedup: Some((producer.name.clone(), last)) })
     }
 
     /// The oldest entry on its way is durable at `at`: its receipt, and the answers that waited behind it. Gives the entry back,
@@ -152,9 +196,9 @@ impl Publisher {
         at: Position,
         producers: &Producers,
         out: &mut Outbox,
-    ) -> Option<Bytes> {
+    ) -> Option<Appended> {
         let pending = self.pending.pop_front()?;
-        let What::Entry { entry, dedup } = pending.what else {
+        let What::Entry { entry, batch, chunk, dedup } = pending.what else {
             unreachable!(
                 "the head of the queue waits for storage: what does not is answered with its predecessor"
             )
@@ -166,7 +210,20 @@ impl Publisher {
             receipt(pending.from, pending.sequence, pending.highest, at, out);
         }
         self.answer_head(producers, out);
-        Some(entry)
+        Some(Appended { entry, batch, messages: pending.messages, from: pending.from, chunk })
+    }
+
+    /// The store takes `taken` of the entries on their way and none behind them: those are refused, in order, and so is what
+    /// comes before they are answered.
+    pub(super) fn refused(&mut self, taken: usize, producers: &Producers, out: &mut Outbox) {
+        out.drop_appends();
+        let refusal = Refusal::new(ServerError::PersistenceError, "There is no room for the entry");
+        let entries = self.pending.iter_mut().filter(|pending| matches!(pending.what, What::Entry { .. }));
+        for pending in entries.skip(taken) {
+            pending.what = What::Refused(refusal.clone());
+        }
+        self.refusing = true;
+        self.answer_head(producers, out);
     }
 
     /// Everything on its way failed.
@@ -180,8 +237,34 @@ impl Publisher {
                 pending.answer_without_storage(out);
             }
         }
-        if let Some(dedup) = &mut self.dedup {
-            dedup.failed();
+        self.refusing = false;
+        self.dedup.iter_mut().for_each(Dedup::failed);
+    }
+
+    /// A SEND to a topic that stores nothing: answered at once with 0:0. The entry, if it is to be passed on.
+    pub(super) fn pass(
+        &mut self,
+        from: ClientKey,
+        producer: &Producer,
+        command: &CommandSend,
+        entry: Bytes,
+        (settings, fenced): (&Settings, bool),
+        out: &mut Outbox,
+    ) -> Option<Appended> {
+        let messages = command.num_messages.unwrap_or(1).max(1) as u32;
+        match self.judge(producer, command, &entry, settings, fenced) {
+            Ok(Judged { batch, chunk, .. }) => {
+                receipt(from, command.sequence_id, command.highest_sequence_id, position(0, 0), out);
+                Some(Appended { entry, batch, messages, from, chunk })
+            }
+            Err(refusal) => {
+                let (sequence, highest) = (command.sequence_id, command.highest_sequence_id);
+                let incarnation = producer.incarnation;
+                let what = What::Refused(refusal);
+                let pending = Pending { from, incarnation, sequence, highest, messages, what };
+                pending.answer_without_storage(out);
+                None
+            }
         }
     }
 
@@ -191,6 +274,10 @@ impl Publisher {
             if producers.is_connected(pending.from, pending.incarnation) {
                 pending.answer_without_storage(out);
             }
+        }
+        if self.refusing && self.pending.is_empty() {
+            self.refusing = false;
+            self.dedup.iter_mut().for_each(Dedup::failed);
         }
     }
 }

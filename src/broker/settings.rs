@@ -21,6 +21,10 @@ pub struct Settings {
     pub subscriptions_max: usize,
     /// Consumers of a subscription; 0: any number (`maxConsumersPerSubscription`).
     pub consumers_max: usize,
+    /// Consumers of the topic; 0: any number (`maxConsumersPerTopic`).
+    pub topic_consumers_max: usize,
+    /// Subscription types that may be used: Exclusive, Shared, Failover, Key_Shared (`subscriptionTypesEnabled`).
+    pub subscription_types: [bool; 4],
     /// Missing durable subscriptions are made when asked for (`allowAutoSubscriptionCreation`).
     pub auto_subscription: bool,
     /// Single messages of a batch can be acknowledged (`acknowledgmentAtBatchIndexLevelEnabled`). Ours: on, fewer duplicates.
@@ -51,6 +55,8 @@ impl Default for Settings {
             message_size_max: limit::MESSAGE_SIZE_DEFAULT,
             subscriptions_max: 0,
             consumers_max: 0,
+            topic_consumers_max: 0,
+            subscription_types: [true; 4],
             auto_subscription: true,
             batch_index_acks: true,
             consumer_unacked_max: limit::CONSUMER_UNACKED_MAX,

@@ -6,6 +6,21 @@ use std::collections::BTreeMap;
 use std::net::SocketAddr;
 
 use crate::base::id::{LedgerId, Position};
+use crate::wire::pulsar::proto::KeyValue;
+
+/// What is known of a connection.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Peer {
+    /// Where it comes from; unknown for sessions of this process.
+    pub address: Option<SocketAddr>,
+    /// What its CONNECT said it is.
+    pub client_version: String,
+}
+
+/// Pairs of text, as clients send them. Of equal keys the last counts.
+pub(super) fn text_map(pairs: &[KeyValue]) -> BTreeMap<String, String> {
+    pairs.iter().map(|pair| (pair.key.clone(), pair.value.clone())).collect()
+}
 
 /// Messages and bytes that passed one way.
 #[derive(Clone, Copy, Debug, Default, PartialEq)]

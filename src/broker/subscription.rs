@@ -1,16 +1,23 @@
 //! One subscription: its cursor, its consumers, and how entries get from one to the others (protocol 8).
 
+mod numbers;
+
+use bytes::Bytes;
+
 use crate::base::id::{EntryId, LedgerId, Position};
 use crate::base::time::{Clock, Instant};
 use crate::broker::ack_set::AckSet;
-use crate::broker::cursor::{Acked, Cursor};
+use crate::broker::cursor::{Acked, Change, Cursor};
 use crate::broker::dispatch::key_shared::{Keys, Split};
 use crate::broker::dispatch::shared::Shared;
 use crate::broker::dispatch::single::Single;
-use crate::broker::dispatch::{Consumer, Feed};
-use crate::broker::event::{ClientKey, Outbox, Refusal};
+use crate::broker::dispatch::{Consumer, Counts, Feed};
+use crate::broker::event::{ClientKey, Outbox, Refusal, Save, SaveId};
 use crate::broker::ledgers::{Ledgers, behind};
+use crate::broker::meter::Meter;
+use crate::broker::properties::Properties;
 use crate::broker::settings::Settings;
+use crate::store::{Acks, CursorId};
 use crate::wire::pulsar::Command;
 use crate::wire::pulsar::MessageId;
 use crate::wire::pulsar::proto::{
@@ -28,7 +35,24 @@ enum Dispatcher {
 /// A subscription of a topic.
 #[derive(Debug)]
 pub(super) struct Subscription {
+    /// Its number in the topic's log; of those that are durable.
+    pub(super) id: CursorId,
     pub(super) cursor: Cursor,
+    /// Properties, and what else is kept with the cursor.
+    pub(super) properties: Properties,
+    /// It was never durable.
+    pub(super) is_new: bool,
+    /// The last save that is not durable yet.
+    pub(super) saving: Option<SaveId>,
+    pub(super) counts: Counts,
+    /// Messages taken away because they were too old.
+    pub(super) expired: Meter,
+    /// Messages that nobody could take; of topics that store nothing.
+    pub(super) dropped: Meter,
+    /// Times of the wall clock, milliseconds: when messages last expired, the floor last moved, and it was last in use.
+    pub(super) last_expire_ms: u64,
+    pub(super) last_advanced_ms: u64,
+    pub(super) last_active_ms: u64,
     /// Its cursor outlives its consumers, and the process.
     pub(super) durable: bool,
     /// Being reset or deleted: nobody may join, nothing is sent.
@@ -50,6 +74,9 @@ pub(super) struct Around<'a> {
     pub(super) clock: Clock,
 }
 
+/// Key under which a subscription's last use is kept, milliseconds since the epoch.
+const LAST_ACTIVE: &str = "last-active";
+
 /// Calls the same method on either dispatcher.
 macro_rules! either {
     ($dispatcher:expr, $name:ident => $call:expr) => {
@@ -61,9 +88,19 @@ macro_rules! either {
 }
 
 impl Subscription {
-    pub(super) fn new(cursor: Cursor, durable: bool) -> Subscription {
+    pub(super) fn new(id: CursorId, cursor: Cursor, durable: bool, properties: Properties) -> Subscription {
         Subscription {
+            id,
             cursor,
+            is_new: false,
+            saving: None,
+            counts: Counts::default(),
+            expired: Meter::default(),
+            dropped: Meter::default(),
+            last_expire_ms: 0,
+            last_advanced_ms: 0,
+            last_active_ms: properties.number(LAST_ACTIVE).unwrap_or(0),
+            properties,
             durable,
             fenced: false,
             idle_since: None,
@@ -109,7 +146,9 @@ impl Subscription {
         if max > 0 && self.consumers().len() >= max {
             return Err(busy("Subscription reached max consumers limit"));
         }
-        let consumer = consumer(key, command)?;
+        let mut consumer = consumer(key, command)?;
+        let now_ms = around.clock.wall.0.cast_unsigned();
+        (consumer.counts.since_ms, self.last_active_ms) = (now_ms, now_ms);
         let wanted = keys(kind, command, around.settings);
         if self.consumers().is_empty() {
             self.kind = kind;
@@ -146,6 +185,7 @@ impl Subscription {
             return false;
         }
         self.told_of_end.retain(|told| *told != key);
+        self.last_active_ms = around.clock.wall.0.cast_unsigned();
         match &mut self.dispatcher {
             Some(Dispatcher::Single(single)) => {
                 single.remove(key, &self.cursor, (around.topic, around.settings, around.clock.now));
@@ -177,23 +217,42 @@ impl Subscription {
     }
 
     /// ACK. Ids that name nothing do nothing.
-    pub(super) fn ack(&mut self, command: &CommandAck, around: Around<'_>) {
+    pub(super) fn ack(&mut self, key: ClientKey, command: &CommandAck, around: Around<'_>) {
+        let before = self.cursor.floor();
+        let now_ms = around.clock.wall.0.cast_unsigned();
+        (self.counts.last_acked_ms, self.last_active_ms) = (now_ms, now_ms);
+        let acked = self.acknowledge(command, around);
+        self.counts.acked.messages += acked;
+        if self.cursor.floor() != before {
+            self.last_advanced_ms = now_ms;
+        }
+        if let Some(consumer) = self.consumer(key) {
+            consumer.counts.acked.messages += acked;
+            consumer.counts.last_acked_ms = now_ms;
+        }
+    }
+
+    /// Returns how many ids had an effect.
+    fn acknowledge(&mut self, command: &CommandAck, around: Around<'_>) -> u64 {
         let shared = matches!(self.dispatcher, Some(Dispatcher::Shared(_)));
         if command.ack_type == AckType::Cumulative as i32 {
             if let ([id], false) = (command.message_id.as_slice(), shared) {
                 self.ack_cumulative(id, around);
             }
-            return;
+            return 1;
         }
+        let mut acked = 0;
         for id in &command.message_id {
             let at = position_of(id);
             if self.ack_one(id, at, around) == Acked::Nothing {
                 continue;
             }
+            acked += 1;
             if let Some(Dispatcher::Shared(shared)) = &mut self.dispatcher {
                 shared.acked(at, &self.cursor);
             }
         }
+        acked
     }
 
     fn ack_one(&mut self, id: &MessageIdData, at: Position, around: Around<'_>) -> Acked {
@@ -227,6 +286,13 @@ impl Subscription {
         }
     }
 
+    /// The cursor moved by itself: what was sent below it is not owed any more.
+    pub(super) fn caught_up(&mut self, ledgers: &Ledgers) {
+        if let Some(Dispatcher::Shared(shared)) = &mut self.dispatcher {
+            shared.forget_acked(&self.cursor, ledgers);
+        }
+    }
+
     /// REDELIVER of a consumer: these entries, or all.
     pub(super) fn redeliver(&mut self, key: ClientKey, ids: &[MessageIdData], epoch: Option<u64>) {
         match &mut self.dispatcher {
@@ -241,6 +307,66 @@ impl Subscription {
 
     /// Sends what there is, and tells consumers that nothing more will come.
     pub(super) fn dispatch(&mut self, terminated: bool, feed: &mut Feed<'_>) {
+        self.dispatch_or_tell(terminated, feed);
+        self.count(feed);
+    }
+
+    /// Counts what was sent.
+    fn count(&mut self, feed: &mut Feed<'_>) {
+        let tally = std::mem::take(&mut feed.tally);
+        if tally.entries > 0 {
+            self.counts.sent(tally, feed.clock.wall.0.cast_unsigned());
+            feed.all.add(tally);
+        }
+    }
+
+    /// An entry of a topic that stores nothing: it is sent now or never.
+    pub(super) fn offer(&mut self, entry: &Bytes, messages: u32, feed: &mut Feed<'_>) {
+        let sent = match &mut self.dispatcher {
+            Some(Dispatcher::Single(single)) => single.offer(entry, &self.cursor, feed),
+            Some(Dispatcher::Shared(shared)) => shared.offer(entry, &self.cursor, feed),
+            None => false,
+        };
+        if !sent {
+            self.dropped.add(messages, entry.len());
+        }
+        self.count(feed);
+    }
+
+    /// The first entry that a consumer here may still ask for from memory; `None`: nobody reads.
+    pub(super) fn reading(&self) -> Option<Position> {
+        self.dispatcher
+            .as_ref()
+            .filter(|_| !self.consumers().is_empty())
+            .map(|dispatcher| either!(dispatcher, inner => inner.read()))
+    }
+
+    /// Saves what changed. `None`: there is nothing to be saved.
+    pub(super) fn save(&mut self, name: &str, out: &mut Outbox) -> Option<SaveId> {
+        let save = match self.cursor.take_change()? {
+            Change::Set(acks) => self.set(name, acks),
+            Change::Update(acks) => Save::CursorUpdate { id: self.id, acks },
+        };
+        let id = out.save(save);
+        self.saving = Some(id);
+        Some(id)
+    }
+
+    /// Saves all of it: it is new, or its properties changed.
+    pub(super) fn save_all(&mut self, name: &str, out: &mut Outbox) -> SaveId {
+        let acks = self.cursor.take_all();
+        let id = out.save(self.set(name, acks));
+        self.saving = Some(id);
+        id
+    }
+
+    fn set(&mut self, name: &str, acks: Acks) -> Save {
+        self.properties.set(LAST_ACTIVE, self.last_active_ms);
+        let properties = self.properties.encode();
+        Save::CursorSet { id: self.id, subscription: name.to_owned(), acks, properties }
+    }
+
+    fn dispatch_or_tell(&mut self, terminated: bool, feed: &mut Feed<'_>) {
         if self.fenced {
             return;
         }
@@ -298,6 +424,7 @@ fn consumer(key: ClientKey, command: &CommandSubscribe) -> Result<Consumer, Refu
         writable: true,
         epoch: command.consumer_epoch,
         ranges: ranges.collect::<Result<_, _>>()?,
+        counts: Counts { metadata: command.metadata.clone(), ..Counts::default() },
     })
 }
 

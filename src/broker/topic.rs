@@ -3,6 +3,9 @@
 //! them once they are durable.
 
 mod consumers;
+mod numbers;
+mod operate;
+mod storage;
 
 use std::collections::BTreeMap;
 use std::time::Duration;
@@ -11,19 +14,20 @@ use bytes::Bytes;
 
 use crate::base::id::{EntryId, Position};
 use crate::base::time::{Clock, Instant};
-use crate::broker::cursor::{Cursor, CursorStateError};
+use crate::broker::cursor::Cursor;
 use crate::broker::dispatch::Feed;
 use crate::broker::entries::Entries;
 use crate::broker::event::{ClientKey, ConnectionId, Outbox, Output, Save, SaveId};
 use crate::broker::ledgers::Ledgers;
+use crate::broker::meter::Meter;
 use crate::broker::producers::{Gate, Producers, Sender};
-use crate::broker::publish::Publisher;
+use crate::broker::properties::Properties;
+use crate::broker::publish::{Appended, Publisher};
 use crate::broker::settings::Settings;
 use crate::broker::subscription::Subscription;
+use crate::store::{self, CursorId};
 use crate::wire::pulsar::Command;
-use crate::wire::pulsar::frame;
-use crate::wire::pulsar::metadata::MetadataView;
-use crate::wire::pulsar::proto::{CommandProducer, CommandSend, CommandSubscribe};
+use crate::wire::pulsar::proto::{CommandProducer, CommandSend, CommandSubscribe, ServerError};
 
 /// First wait after a failed read, doubled up to [`READ_RETRY_MAX`].
 const READ_RETRY_MIN: Duration = Duration::from_millis(100);
@@ -40,8 +44,8 @@ pub struct Recovered {
     pub ledgers: Ledgers,
     /// Messages in the last entry, if that is a batch.
     pub last_batch: Option<i32>,
-    /// Saved cursors by subscription.
-    pub cursors: Vec<(String, Vec<u8>)>,
+    /// Saved cursors.
+    pub cursors: Vec<(CursorId, store::Cursor)>,
     /// Saved producer epoch.
     pub epoch: Option<u64>,
     /// Highest sequence ids by producer name: the snapshot, and then those of the entries behind it, oldest first.
@@ -55,6 +59,8 @@ pub struct Recovered {
 enum After {
     /// A time was looked for to seek to; the request is answered afterwards.
     Found { subscription: String, from: ClientKey, request_id: u64 },
+    /// A time was looked for where a new subscription begins; then it is subscribed to.
+    Rollback { key: ClientKey, command: Box<CommandSubscribe> },
     /// Its new state is saved: it serves again.
     Reset(String),
     /// It is gone.
@@ -66,6 +72,8 @@ enum After {
 pub struct Topic {
     name: String,
     settings: Settings,
+    /// Nothing is stored: what is published goes to whoever can take it (broker 2.6).
+    volatile: bool,
     ledgers: Ledgers,
     entries: Entries,
     /// Messages in the last entry, if that is a batch.
@@ -77,8 +85,12 @@ pub struct Topic {
     consumers: BTreeMap<ClientKey, String>,
     /// SUBSCRIBEs that wait to hear whether the consumer in their way is alive.
     probing: Vec<(ConnectionId, ClientKey, CommandSubscribe)>,
+    /// Acknowledgements to be confirmed once they are durable: subscription, consumer, request.
+    owed: Vec<(String, ClientKey, u64)>,
     after: BTreeMap<SaveId, After>,
     out: Outbox,
+    /// Number of the next durable subscription.
+    next_cursor: u64,
     /// A read is under way.
     reading: bool,
     read_retry: Option<(Instant, Duration)>,
@@ -86,22 +98,37 @@ pub struct Topic {
     first_served: usize,
     fenced: bool,
     terminated: bool,
+    /// The store has no room: nobody may publish.
+    full: bool,
+    /// A quota is exceeded: newcomers that would publish are refused with this.
+    over_quota: Option<ServerError>,
+    published: Meter,
+    delivered: Meter,
+    chunked: bool,
+    /// Entries added, and entries since what deduplication knows was last saved.
+    added: u64,
+    unsaved_sequences: u64,
 }
 
 impl Topic {
-    /// A topic as it was left. A cursor state that cannot be read is an error of the store.
-    pub fn new(name: &str, settings: Settings, found: Recovered) -> Result<Topic, CursorStateError> {
+    /// A topic as it was left.
+    pub fn new(name: &str, settings: Settings, found: Recovered) -> Topic {
         let mut publisher = Publisher::new(settings.deduplication);
         if let Some(dedup) = publisher.dedup() {
             found.sequences.iter().for_each(|(name, sequence)| dedup.restore(name, *sequence));
         }
         let mut subscriptions = BTreeMap::new();
-        for (subscription, state) in found.cursors {
-            let cursor = Cursor::load(&state, &found.ledgers)?;
-            subscriptions.insert(subscription, Subscription::new(cursor, true));
+        let mut next_cursor = 1;
+        for (id, saved) in found.cursors {
+            next_cursor = next_cursor.max(id.0.saturating_add(1));
+            let cursor = Cursor::load(&saved, &found.ledgers);
+            let properties = Properties::decode(&saved.properties).unwrap_or_default();
+            let name = String::from_utf8_lossy(&saved.name).into_owned();
+            subscriptions.insert(name, Subscription::new(id, cursor, true, properties));
         }
-        Ok(Topic {
+        Topic {
             name: name.to_owned(),
+            volatile: name.starts_with("non-persistent://"),
             settings,
             ledgers: found.ledgers,
             entries: Entries::default(),
@@ -111,14 +138,23 @@ impl Topic {
             subscriptions,
             consumers: BTreeMap::new(),
             probing: Vec::new(),
+            owed: Vec::new(),
             after: BTreeMap::new(),
             out: Outbox::default(),
+            next_cursor,
             reading: false,
             read_retry: None,
             first_served: 0,
             fenced: false,
             terminated: found.terminated,
-        })
+            full: false,
+            over_quota: None,
+            published: Meter::default(),
+            delivered: Meter::default(),
+            chunked: false,
+            added: 0,
+            unsaved_sequences: 0,
+        }
     }
 
     /// The next thing to be done; `None`: nothing more before the next event.
@@ -134,7 +170,7 @@ impl Topic {
                 self.producers.close(key(close.producer_id), close.request_id, &mut self.out);
             }
             Command::Subscribe(subscribe) => self.subscribe(clock, key(subscribe.consumer_id), subscribe),
-            Command::Flow(flow) => self.flow(key(flow.consumer_id), flow.message_permits),
+            Command::Flow(flow) => self.flow(clock, key(flow.consumer_id), flow.message_permits),
             Command::Ack(ack) => self.ack(clock, key(ack.consumer_id), &ack),
             Command::Redeliver(redeliver) => {
                 if let Some(subscription) = self.subscription_of(key(redeliver.consumer_id)) {
@@ -156,84 +192,35 @@ impl Topic {
     /// PRODUCER. `generated` makes a name that no producer of the cluster ever had (protocol 7.1).
     pub fn on_producer(
         &mut self,
+        clock: Clock,
         connection: ConnectionId,
         command: CommandProducer,
         generated: impl FnOnce() -> String,
     ) {
-        let gate = Gate { settings: &self.settings, fenced: self.fenced, terminated: self.terminated };
+        if let Some(name) = command.initial_subscription_name.as_ref().filter(|name| !name.is_empty())
+            && let Err(refusal) = self.subscribe_initially(name)
+        {
+            return self.out.error(connection, command.request_id, &refusal);
+        }
+        let gate = gate(self.view(), &self.settings, clock);
         let last_sequence = |name: &str| self.publisher.last_sequence(name);
         self.producers.create(connection, command, generated, last_sequence, gate, &mut self.out);
     }
 
     /// SEND with its entry: everything behind the command in the frame.
-    pub fn on_send(&mut self, connection: ConnectionId, command: &CommandSend, entry: Bytes) {
+    pub fn on_send(&mut self, clock: Clock, connection: ConnectionId, command: &CommandSend, entry: Bytes) {
         let key = ClientKey { connection, id: command.producer_id };
         match self.producers.sender(key) {
             Sender::Ready(producer) => {
-                let state = (&self.settings, self.fenced);
+                let state = (&self.settings, self.fenced || self.full);
+                if self.volatile {
+                    let passed = self.publisher.pass(key, producer, command, entry, state, &mut self.out);
+                    return passed.into_iter().for_each(|entry| self.offer(clock, &entry));
+                }
                 self.publisher.send(key, producer, command, entry, state, &mut self.out);
             }
             Sender::ClosedByUs => {}
             Sender::Unknown => self.out.close_connection(connection, "SEND of an unknown producer"),
-        }
-    }
-
-    /// The oldest `count` entries on their way are durable, from `first` on, in one ledger.
-    pub fn on_appended(&mut self, first: Position, count: u64) {
-        for index in 0..count {
-            let at = Position { ledger: first.ledger, entry: EntryId(first.entry.0 + index) };
-            let entry = self.publisher.appended(at, &self.producers, &mut self.out);
-            let entry = entry.expect("the store confirms what it was asked to store, once");
-            let metadata = frame::payload(&entry).ok();
-            let metadata = metadata.and_then(|payload| MetadataView::read(payload.metadata).ok());
-            self.last_batch = metadata.and_then(|metadata| metadata.batch_size);
-            self.entries.push(at, entry);
-        }
-        self.ledgers.append(first, count);
-    }
-
-    /// All entries on their way failed. Producers are closed and come again; newcomers are refused until
-    /// [`Topic::on_storage_ready`].
-    pub fn on_append_failed(&mut self, clock: Clock) {
-        self.fenced = true;
-        self.publisher.failed(&self.producers, &mut self.out);
-        self.producers.close_all(clock.now, &mut self.out);
-    }
-
-    /// The store takes entries again.
-    pub fn on_storage_ready(&mut self) {
-        self.fenced = false;
-    }
-
-    /// Entries were read: at least one, from `first` on, in one ledger.
-    pub fn on_read(&mut self, first: Position, entries: impl IntoIterator<Item = Bytes>) {
-        for (index, entry) in (0..).zip(entries) {
-            let at = Position { ledger: first.ledger, entry: EntryId(first.entry.0 + index) };
-            self.entries.insert(at, entry);
-        }
-        self.reading = false;
-        self.read_retry = None;
-    }
-
-    /// Entries could not be read: tried again later.
-    pub fn on_read_failed(&mut self, clock: Clock) {
-        let wait = self.read_retry.map_or(READ_RETRY_MIN, |(_, wait)| (2 * wait).min(READ_RETRY_MAX));
-        self.reading = false;
-        self.read_retry = Some((clock.now + wait, wait));
-    }
-
-    /// A fact is durable: what waited for it goes on.
-    pub fn on_saved(&mut self, id: SaveId) {
-        self.producers.on_saved(id);
-        self.out.release(id);
-        match self.after.remove(&id) {
-            Some(After::Reset(name)) => {
-                if let Some(subscription) = self.subscriptions.get_mut(&name) {
-                    subscription.fenced = false;
-                }
-            }
-            Some(After::Deleted(name)) => drop(self.subscriptions.remove(&name)),
-            Some(After::Found { .. }) | None => {}
         }
     }
 
@@ -242,7 +229,7 @@ impl Topic {
         if !alive {
             self.on_disconnect(clock, connection);
         }
-        let gate = Gate { settings: &self.settings, fenced: self.fenced, terminated: self.terminated };
+        let gate = gate(self.view(), &self.settings, clock);
         self.producers.on_probe(connection, alive, gate, &mut self.out);
         self.subscribe_after_probe(clock, connection, alive);
     }
@@ -268,60 +255,9 @@ impl Topic {
         }
     }
 
-    /// Now and then (`cursorFlushIntervalMs`): cursors that moved are saved.
-    pub fn on_tick(&mut self, clock: Clock) {
-        self.producers.on_tick(clock.now);
-        self.subscriptions.retain(|_, subscription| {
-            let idle = !subscription.durable && subscription.consumers().is_empty();
-            subscription.idle_since = subscription.idle_since.filter(|_| idle).or(idle.then_some(clock.now));
-            subscription.idle_since.is_none_or(|since| clock.now.since(since) < READER_RETURN_MAX)
-        });
-        for (name, subscription) in &mut self.subscriptions {
-            if subscription.durable && !subscription.fenced && subscription.cursor.take_dirty() {
-                let state = subscription.cursor.save();
-                let _: SaveId = self.out.save(Save::Cursor { subscription: name.clone(), state });
-            }
-        }
-    }
-
-    /// What deduplication knows is saved: after many entries, or now and then (protocol 7.6).
-    pub fn save_sequences(&mut self) {
-        if let Some(dedup) = self.publisher.dedup() {
-            let save = Save::Dedup { names: dedup.snapshot(), below: self.ledgers.end() };
-            let _: SaveId = self.out.save(save);
-        }
-    }
-
-    /// Retention took the ledgers below one.
-    pub fn on_trimmed(&mut self, first: Position) {
-        self.ledgers.trim(first.ledger);
-        for subscription in self.subscriptions.values_mut() {
-            subscription.cursor.trim(first, &self.ledgers);
-        }
-    }
-
-    /// Seals the topic: producers go, consumers are told once they are through. Returns the last entry. Twice is once.
-    pub fn terminate(&mut self, clock: Clock) -> Option<Position> {
-        if !self.terminated {
-            self.terminated = true;
-            self.producers.close_all(clock.now, &mut self.out);
-            let _: SaveId = self.out.save(Save::Terminated);
-        }
-        self.ledgers.last()
-    }
-
-    /// The topic leaves this core: its clients are sent away and come again.
-    pub fn close(&mut self, clock: Clock) {
-        self.fenced = true;
-        self.producers.close_all(clock.now, &mut self.out);
-        for subscription in self.subscriptions.values_mut() {
-            subscription.close_all(&mut self.out);
-        }
-        self.consumers.clear();
-    }
-
     /// Sends what there is, within a budget. `true`: there is more; call again after the outputs were taken.
     pub fn dispatch(&mut self, clock: Clock) -> bool {
+        self.confirm_acks();
         let Topic { ledgers, entries, settings, subscriptions, out, .. } = self;
         let mut feed = Feed::new((ledgers, entries), settings, clock, out);
         let count = subscriptions.len();
@@ -336,9 +272,12 @@ impl Topic {
                 wanted = wanted.or(feed.wanted.take());
             }
         }
-        let spent = feed.is_spent();
+        let (spent, sent) = (feed.is_spent(), feed.all);
+        self.delivered.messages += sent.messages;
+        self.delivered.bytes += sent.bytes;
         if !spent {
             self.entries.trim();
+            self.forget_read();
         }
         let waits = self.reading || self.read_retry.is_some_and(|(at, _)| clock.now < at);
         if let Some((from, entries)) = wanted
@@ -350,12 +289,48 @@ impl Topic {
         spent
     }
 
+    /// Entries that every reader has passed are not kept: who wants one again asks the store.
+    fn forget_read(&mut self) {
+        let first = self.subscriptions.values().filter_map(Subscription::reading).min();
+        self.entries.forget_below(first.unwrap_or(self.ledgers.end()));
+    }
+
+    /// An entry of a topic that stores nothing goes to whoever can take it.
+    fn offer(&mut self, clock: Clock, passed: &Appended) {
+        self.count_in(passed);
+        let Topic { ledgers, entries, settings, subscriptions, out, .. } = self;
+        let mut feed = Feed::new((ledgers, entries), settings, clock, out);
+        for subscription in subscriptions.values_mut() {
+            subscription.offer(&passed.entry, passed.messages, &mut feed);
+        }
+        let sent = feed.all;
+        self.delivered.messages += sent.messages;
+        self.delivered.bytes += sent.bytes;
+    }
+
+    fn count_in(&mut self, entry: &Appended) {
+        self.published.add(entry.messages, entry.entry.len());
+        self.chunked |= entry.chunk;
+        self.added += 1;
+        if let Some(producer) = self.producers.get_mut(entry.from) {
+            producer.published.add(entry.messages, entry.entry.len());
+            producer.chunks.messages += u64::from(entry.chunk);
+        }
+    }
+
+    /// What decides about producers, beside settings.
+    fn view(&self) -> (bool, bool, Option<ServerError>) {
+        let full = self.full.then_some(ServerError::ProducerBlockedQuotaExceededError);
+        (self.fenced, self.terminated, full.or(self.over_quota))
+    }
+
     /// When [`Topic::dispatch`] has something to do without another event.
     pub fn next_time(&self, clock: Clock) -> Option<Instant> {
         let subscriptions = self.subscriptions.values();
         let first =
             subscriptions.filter_map(|subscription| subscription.next_time(&self.settings, clock)).min();
-        let retry = self.read_retry.map(|(at, _)| at).filter(|_| !self.reading);
+        // Once it has passed, whoever wants to read asks again by himself.
+        let retry = self.read_retry.map(|(at, _)| at).filter(|at| !self.reading && *at > clock.now);
         first.into_iter().chain(retry).min()
     }
 
@@ -379,6 +354,15 @@ impl Topic {
     fn subscription_of(&mut self, key: ClientKey) -> Option<&mut Subscription> {
         self.subscriptions.get_mut(self.consumers.get(&key)?)
     }
+}
+
+/// What decides about producers.
+fn gate(
+    (fenced, terminated, blocked): (bool, bool, Option<ServerError>),
+    settings: &Settings,
+    clock: Clock,
+) -> Gate<'_> {
+    Gate { settings, fenced, terminated, blocked, now_ms: clock.wall.0.cast_unsigned() }
 }
 
 #[cfg(test)]

@@ -19,6 +19,7 @@ use pulsegate::broker::event::{ClientKey, ConnectionId, Output, Save};
 use pulsegate::broker::ledgers::{Ledgers, position};
 use pulsegate::broker::settings::Settings;
 use pulsegate::broker::topic::{Recovered, Topic};
+use pulsegate::store::{CursorSet, Record, State, TopicId, TopicPut};
 use pulsegate::wire::pulsar::Command;
 use pulsegate::wire::pulsar::entry::{self, EntryMetadata};
 use pulsegate::wire::pulsar::proto::{
@@ -30,6 +31,7 @@ use pulsegate::wire::pulsar::proto::{
 const SEEDS: u64 = 150;
 const STEPS: u32 = 500;
 const KEYS: u64 = 6;
+const TOPIC: TopicId = TopicId(1);
 const PRODUCER: ClientKey = ClientKey { connection: ConnectionId(0), id: 0 };
 
 struct World {
@@ -45,7 +47,8 @@ struct World {
     /// Asked of the store, not durable.
     appending: VecDeque<(Entry, Bytes)>,
     reading: Option<(Position, u64)>,
-    saved: BTreeMap<String, Vec<u8>>,
+    /// What of cursors is durable, put together by the log's own rules.
+    saved: State,
     /// Sequence ids whose answers are owed, with what is known of their entries.
     owed: VecDeque<u64>,
     sequence: u64,
@@ -77,7 +80,7 @@ impl World {
             last: None,
         });
         let subscriptions = subscriptions.collect();
-        let topic = Topic::new("persistent://a/b/c", settings.clone(), Recovered::default()).expect("empty");
+        let topic = Topic::new("persistent://a/b/c", settings.clone(), Recovered::default());
         let mut world = World {
             prng,
             clock: Clock { wall: UnixMillis(1_000_000), ..Clock::default() },
@@ -89,7 +92,7 @@ impl World {
             next: position(1, 0),
             appending: VecDeque::new(),
             reading: None,
-            saved: BTreeMap::new(),
+            saved: State::default(),
             owed: VecDeque::new(),
             sequence: 0,
             producing: false,
@@ -134,7 +137,7 @@ impl World {
     fn publish(&mut self) {
         if !self.producing {
             let command = CommandProducer { producer_id: PRODUCER.id, ..CommandProducer::default() };
-            self.topic.on_producer(PRODUCER.connection, command, || "producer".to_owned());
+            self.topic.on_producer(self.clock, PRODUCER.connection, command, || "producer".to_owned());
             self.producing = true;
             self.drain();
         }
@@ -165,7 +168,7 @@ impl World {
         self.sequence += 1;
         let bytes = Bytes::from(bytes);
         self.appending.push_back((entry, bytes.clone()));
-        self.topic.on_send(PRODUCER.connection, &command, bytes);
+        self.topic.on_send(self.clock, PRODUCER.connection, &command, bytes);
     }
 
     /// Some of what was asked for is durable.
@@ -181,7 +184,7 @@ impl World {
             self.next.entry.0 += 1;
         }
         self.ledgers.append(first, count);
-        self.topic.on_appended(first, count);
+        self.topic.on_appended(self.clock, first, count);
     }
 
     fn fail(&mut self) {
@@ -333,8 +336,10 @@ impl World {
             self.next = position(self.next.ledger.0 + 1, 0);
         }
         for subscription in &mut self.subscriptions {
-            let state = &self.saved[&subscription.name];
-            let cursor = Cursor::load(state, &self.ledgers).expect("our own bytes");
+            let stored = self.saved.topic(TOPIC).expect("something was saved");
+            let mut states = stored.cursors.values();
+            let state = states.find(|state| state.name == subscription.name.as_bytes());
+            let cursor = Cursor::load(state.expect("saved when made"), &self.ledgers);
             let mut left = BTreeMap::new();
             for (at, entry) in &self.log {
                 let bits = match cursor.left(*at) {
@@ -351,12 +356,14 @@ impl World {
                 subscription.remove(key);
             }
         }
+        let stored = self.saved.topic(TOPIC).into_iter();
+        let cursors = stored.flat_map(|stored| &stored.cursors);
         let found = Recovered {
             ledgers: self.ledgers.clone(),
-            cursors: self.saved.clone().into_iter().collect(),
+            cursors: cursors.map(|(id, state)| (*id, (**state).clone())).collect(),
             ..Recovered::default()
         };
-        self.topic = Topic::new("persistent://a/b/c", self.settings.clone(), found).expect("our own bytes");
+        self.topic = Topic::new("persistent://a/b/c", self.settings.clone(), found);
     }
 
     /// Takes all outputs and checks them.
@@ -407,9 +414,17 @@ impl World {
                 assert_eq!(self.reading.replace((from, entries)), None, "one read at a time");
             }
             Output::Save { id, save } => {
-                if let Save::Cursor { subscription, state } = save {
-                    self.saved.insert(subscription, state);
-                }
+                let record = match &save {
+                    Save::CursorSet { id, subscription, acks, properties } => {
+                        let (name, acks) = (subscription.as_bytes(), acks.clone());
+                        Record::CursorSet(TOPIC, *id, CursorSet { name, acks, properties })
+                    }
+                    Save::CursorUpdate { id, acks } => Record::CursorUpdate(TOPIC, *id, acks.clone()),
+                    other => panic!("{other:?}"),
+                };
+                let put = TopicPut { name: b"t", properties: b"" };
+                self.saved.apply(0, &Record::TopicPut(TOPIC, put)).expect("it fits");
+                self.saved.apply(0, &record).expect("it fits");
                 self.topic.on_saved(id);
             }
             other => panic!("{other:?}"),

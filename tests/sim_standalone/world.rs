@@ -192,7 +192,7 @@ impl World {
         let contents = self.disks[usize::from(store.0)].contents();
         let recovered = recover(&contents, u64::from(store.0)).expect("what was written is whole");
         let log = Log::open(config, recovered, io.clock().wall.0.cast_unsigned());
-        let config = HostConfig { store, stores: STORES, cluster: "standalone".to_owned() };
+        let config = HostConfig::new(store, STORES, "standalone");
         Host::new(config, log, io.clock())
     }
 

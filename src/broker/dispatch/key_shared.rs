@@ -6,6 +6,7 @@ use std::collections::BTreeMap;
 use crate::broker::dispatch::Consumer;
 use crate::broker::dispatch::ring::{Ring, slot_of};
 use crate::broker::event::{ClientKey, Refusal};
+use crate::broker::stats::DrainingHash;
 use crate::wire::pulsar::hash::murmur3_32;
 use crate::wire::pulsar::metadata::MetadataView;
 use crate::wire::pulsar::proto::ServerError;
@@ -151,6 +152,26 @@ impl Keys {
                 self.held.remove(&slot);
             }
         }
+    }
+
+    /// Slots that a consumer has to drain before their owners get anything of them.
+    pub(in crate::broker) fn draining(&self, holder: ClientKey) -> Vec<DrainingHash> {
+        let held =
+            self.held.iter().filter(|(slot, (of, _))| *of == holder && self.owner(**slot) != Some(holder));
+        held.map(|(slot, (_, count))| DrainingHash { hash: *slot, unacked: *count, blocked_attempts: 0 })
+            .collect()
+    }
+
+    /// Inclusive ranges of slots that a consumer owns. Walks over all slots: for statistics.
+    pub(in crate::broker) fn ranges(&self, of: ClientKey) -> Vec<(u16, u16)> {
+        let mut ranges: Vec<(u16, u16)> = Vec::new();
+        for slot in (0..=u16::MAX).filter(|slot| self.owner(*slot) == Some(of)) {
+            match ranges.last_mut() {
+                Some((_, end)) if *end + 1 == slot => *end = slot,
+                _ => ranges.push((slot, slot)),
+            }
+        }
+        ranges
     }
 
     /// Nobody holds anything.

@@ -6,6 +6,8 @@ pub(super) mod ring;
 pub(super) mod shared;
 pub(super) mod single;
 
+use std::time::Duration;
+
 use bytes::Bytes;
 
 use crate::base::id::Position;
@@ -15,10 +17,11 @@ use crate::broker::cursor::Cursor;
 use crate::broker::entries::Entries;
 use crate::broker::event::{ClientKey, Outbox, Output};
 use crate::broker::ledgers::Ledgers;
+use crate::broker::meter::Meter;
 use crate::broker::settings::Settings;
 use crate::wire::pulsar::frame;
 use crate::wire::pulsar::metadata::MetadataView;
-use crate::wire::pulsar::proto::{CommandMessage, MessageIdData};
+use crate::wire::pulsar::proto::{CommandMessage, KeyValue, MessageIdData};
 
 /// A connected consumer, as its dispatcher sees it.
 #[derive(Debug)]
@@ -41,6 +44,64 @@ pub(super) struct Consumer {
     pub(super) epoch: Option<u64>,
     /// Inclusive slots it wants, of those that ask for a part of the keys.
     pub(super) ranges: Vec<(u16, u16)>,
+    pub(super) counts: Counts,
+}
+
+/// What is counted of a consumer, or of all that a subscription had.
+#[derive(Clone, Debug, Default)]
+pub(super) struct Counts {
+    pub(super) delivered: Meter,
+    pub(super) redelivered: Meter,
+    pub(super) acked: Meter,
+    pub(super) chunks: Meter,
+    pub(super) entries: u64,
+    /// Times of the wall clock, milliseconds.
+    pub(super) since_ms: u64,
+    pub(super) last_flow_ms: u64,
+    pub(super) last_sent_ms: u64,
+    pub(super) last_acked_ms: u64,
+    /// Metadata of its SUBSCRIBE.
+    pub(super) metadata: Vec<KeyValue>,
+}
+
+impl Counts {
+    /// So much time passed since the last call.
+    pub(super) fn roll(&mut self, passed: Duration) {
+        for meter in [&mut self.delivered, &mut self.redelivered, &mut self.acked, &mut self.chunks] {
+            meter.roll(passed);
+        }
+    }
+
+    pub(super) fn sent(&mut self, tally: Tally, now_ms: u64) {
+        self.delivered.messages += tally.messages;
+        self.delivered.bytes += tally.bytes;
+        self.redelivered.messages += tally.again;
+        self.chunks.messages += tally.chunks;
+        self.entries += tally.entries;
+        self.last_sent_ms = now_ms;
+    }
+}
+
+/// What was sent.
+#[derive(Clone, Copy, Debug, Default)]
+pub(super) struct Tally {
+    pub(super) entries: u64,
+    pub(super) messages: u64,
+    pub(super) bytes: u64,
+    /// Messages among them that were sent before.
+    pub(super) again: u64,
+    /// Chunks among the entries.
+    pub(super) chunks: u64,
+}
+
+impl Tally {
+    pub(super) fn add(&mut self, other: Tally) {
+        self.entries += other.entries;
+        self.messages += other.messages;
+        self.bytes += other.bytes;
+        self.again += other.again;
+        self.chunks += other.chunks;
+    }
 }
 
 impl Consumer {
@@ -88,6 +149,20 @@ impl<'a> Facts<'a> {
     }
 }
 
+impl Facts<'_> {
+    /// What counts are made of.
+    pub(super) fn parts(&self) -> Parts {
+        Parts { messages: self.messages, is_chunk: self.chunk_of.is_some() }
+    }
+}
+
+/// What of an entry is counted.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Parts {
+    messages: u32,
+    is_chunk: bool,
+}
+
 /// What dispatchers of a topic share during one turn.
 #[derive(Debug)]
 pub(super) struct Feed<'a> {
@@ -100,6 +175,10 @@ pub(super) struct Feed<'a> {
     bytes_left: usize,
     /// The entry that is missing in memory, and how many from it on would be of use.
     pub(super) wanted: Option<(Position, u64)>,
+    /// What was sent since it was last taken.
+    pub(super) tally: Tally,
+    /// What all of them sent.
+    pub(super) all: Tally,
 }
 
 impl<'a> Feed<'a> {
@@ -110,7 +189,19 @@ impl<'a> Feed<'a> {
         out: &'a mut Outbox,
     ) -> Feed<'a> {
         let (looks_left, bytes_left) = (DISPATCH_ENTRIES_MAX, DISPATCH_BYTES_MAX);
-        Feed { ledgers, entries, settings, clock, out, looks_left, bytes_left, wanted: None }
+        let tally = Tally::default();
+        Feed {
+            ledgers,
+            entries,
+            settings,
+            clock,
+            out,
+            looks_left,
+            bytes_left,
+            wanted: None,
+            tally,
+            all: tally,
+        }
     }
 
     /// The turn's budget is used up: go on in the next one.
@@ -134,11 +225,20 @@ impl<'a> Feed<'a> {
         consumer: &mut Consumer,
         at: Position,
         entry: Bytes,
-        messages: u32,
+        facts: Parts,
         (cursor, redeliveries): (&Cursor, u32),
     ) -> u32 {
         let left = cursor.left(at);
-        let count = left.map_or(messages, |set| set.left(messages));
+        let count = left.map_or(facts.messages, |set| set.left(facts.messages));
+        let sent = Tally {
+            entries: 1,
+            messages: u64::from(count),
+            bytes: entry.len() as u64,
+            again: if redeliveries > 0 { u64::from(count) } else { 0 },
+            chunks: u64::from(facts.is_chunk),
+        };
+        consumer.counts.sent(sent, self.clock.wall.0.cast_unsigned());
+        self.tally.add(sent);
         consumer.permits -= i64::from(count);
         self.bytes_left = self.bytes_left.saturating_sub(entry.len());
         let message_id = MessageIdData {

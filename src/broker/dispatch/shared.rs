@@ -11,7 +11,7 @@ use crate::broker::cursor::Cursor;
 use crate::broker::dispatch::key_shared::Keys;
 use crate::broker::dispatch::{Consumer, Facts, Feed};
 use crate::broker::event::{ClientKey, Refusal};
-use crate::broker::ledgers::behind;
+use crate::broker::ledgers::{Ledgers, behind, position};
 use crate::broker::settings::Settings;
 
 /// An entry that a consumer has and has not acknowledged.
@@ -90,6 +90,10 @@ impl Shared {
 
     fn index_of(&self, key: ClientKey) -> Option<usize> {
         self.consumers.iter().position(|consumer| consumer.key == key)
+    }
+
+    pub(in crate::broker) fn consumers_mut(&mut self) -> &mut [Consumer] {
+        &mut self.consumers
     }
 
     pub(in crate::broker) fn consumer(&mut self, key: ClientKey) -> Option<&mut Consumer> {
@@ -219,6 +223,18 @@ impl Shared {
         let (owner, freed) = (sent.owner, sent.unacked - left);
         sent.unacked = left;
         self.count_off(owner, freed);
+    }
+
+    /// Entries were consumed by other means than acknowledgements.
+    pub(in crate::broker) fn forget_acked(&mut self, cursor: &Cursor, ledgers: &Ledgers) {
+        let gone = |at: &Position| cursor.is_acked(*at) || !ledgers.contains(*at);
+        let sent: Vec<_> = self.sent.keys().chain(self.replay.keys()).copied().filter(gone).collect();
+        for at in sent {
+            self.unsend(at);
+            self.unset_aside(at);
+            self.redeliveries.remove(&at);
+        }
+        self.delayed.retain(|(_, at)| !gone(at));
     }
 
     /// A client gives entries back: these, or all it has. Each counts once.
@@ -399,7 +415,7 @@ impl Shared {
         let consumer = &mut self.consumers[index];
         let owner = consumer.key;
         let redeliveries = self.redeliveries.get(&at).copied().unwrap_or(0);
-        let count = feed.deliver(consumer, at, entry, facts.messages, (cursor, redeliveries));
+        let count = feed.deliver(consumer, at, entry, facts.parts(), (cursor, redeliveries));
         consumer.unacked += count;
         let max = feed.settings.consumer_unacked_max;
         consumer.blocked |= max > 0 && consumer.unacked >= max;
@@ -417,6 +433,36 @@ impl Shared {
             }
         }
         Attempt::Sent
+    }
+
+    /// Offers an entry of a topic that stores nothing. Whether it was sent.
+    pub(in crate::broker) fn offer(
+        &mut self,
+        entry: &bytes::Bytes,
+        cursor: &Cursor,
+        feed: &mut Feed<'_>,
+    ) -> bool {
+        let facts = Facts::read(entry);
+        let index = match &self.keys {
+            Some(keys) => keys.owner(facts.slot).and_then(|owner| self.index_of(owner)),
+            None => self.in_turn(),
+        };
+        let Some(consumer) = index.map(|index| &mut self.consumers[index]) else { return false };
+        if consumer.is_available() {
+            feed.deliver(consumer, position(0, 0), entry.clone(), facts.parts(), (cursor, 0));
+            return true;
+        }
+        false
+    }
+
+    /// What is read next.
+    pub(in crate::broker) fn read(&self) -> Position {
+        self.read
+    }
+
+    /// Entries read and to be sent again, and messages sent and not acknowledged; whether these are too many.
+    pub(in crate::broker) fn debts(&self) -> (usize, u32, bool) {
+        (self.replay.len(), self.unacked, self.blocked)
     }
 
     /// The next consumer: of a better priority if one has room, else in turn among equals, else of a worse one.

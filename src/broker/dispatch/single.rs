@@ -1,12 +1,14 @@
 //! One active consumer reads the topic in order (Exclusive, Failover; protocol 8.9). Redelivery is a rewind.
 
+use bytes::Bytes;
+
 use crate::base::id::Position;
 use crate::base::time::Instant;
 use crate::broker::cursor::Cursor;
 use crate::broker::dispatch::ring::{Ring, slot_of};
 use crate::broker::dispatch::{Consumer, Facts, Feed};
 use crate::broker::event::{ClientKey, Outbox, Refusal};
-use crate::broker::ledgers::behind;
+use crate::broker::ledgers::{behind, position};
 use crate::broker::settings::Settings;
 use crate::wire::pulsar::Command;
 use crate::wire::pulsar::hash::murmur3_32;
@@ -31,6 +33,10 @@ impl Single {
 
     pub(in crate::broker) fn consumers(&self) -> &[Consumer] {
         &self.consumers
+    }
+
+    pub(in crate::broker) fn consumers_mut(&mut self) -> &mut [Consumer] {
+        &mut self.consumers
     }
 
     pub(in crate::broker) fn consumer(&mut self, key: ClientKey) -> Option<&mut Consumer> {
@@ -112,6 +118,27 @@ impl Single {
         }
     }
 
+    /// Offers an entry of a topic that stores nothing. Whether it was sent.
+    pub(in crate::broker) fn offer(&mut self, entry: &Bytes, cursor: &Cursor, feed: &mut Feed<'_>) -> bool {
+        if self.begins.is_some_and(|begins| feed.clock.now < begins) {
+            return false;
+        }
+        let active = self.active;
+        let mut consumers = self.consumers.iter_mut();
+        let Some(consumer) = consumers.find(|consumer| Some(consumer.key) == active) else { return false };
+        let facts = Facts::read(entry);
+        if consumer.is_available() {
+            feed.deliver(consumer, position(0, 0), entry.clone(), facts.parts(), (cursor, 0));
+            return true;
+        }
+        false
+    }
+
+    /// What is read next.
+    pub(in crate::broker) fn read(&self) -> Position {
+        self.read
+    }
+
     /// Sends what there is.
     pub(in crate::broker) fn dispatch(&mut self, cursor: &mut Cursor, feed: &mut Feed<'_>) {
         if let Some(begins) = self.begins {
@@ -138,7 +165,7 @@ impl Single {
             let wanted = consumer.ranges.is_empty()
                 || consumer.ranges.iter().any(|(start, end)| (*start..=*end).contains(&facts.slot));
             if wanted {
-                feed.deliver(consumer, at, entry.clone(), facts.messages, (cursor, 0));
+                feed.deliver(consumer, at, entry.clone(), facts.parts(), (cursor, 0));
             } else {
                 cursor.ack(at, feed.ledgers);
             }

@@ -3,35 +3,46 @@
 //! clock. One turn of its owner: `on_*` for what there is, [`Host::drive`], then `poll_reply`, `poll_answer` and `take_op` until
 //! there is none.
 
+mod answer;
+mod ask;
+mod ask_topic;
+mod carry;
+mod config;
+mod load;
 mod message;
+mod read;
+mod registry;
+mod route;
+mod upkeep;
 
-use std::collections::VecDeque;
+use std::collections::{BTreeMap, VecDeque};
+use std::sync::Arc;
 
+pub use config::{HostConfig, Rolling, Upkeep};
 pub use message::{Asked, ConnectionId, Reply, Request, Told};
 
+use crate::base::id::Position;
+use crate::base::limit::{HEARTBEAT_DELAY, HOST_WAITING_MAX};
+use crate::base::table::{Key, Table};
 use crate::base::time::{Clock, Instant};
+use crate::base::wheel::Wheel;
 use crate::broker::admin::{AdminAnswer, AdminAsk, Refused};
 use crate::broker::catalogue::Catalogue;
-use crate::broker::event::Refusal;
-use crate::store::{Completion, DiskError, DiskOp, Event, Log, OpId, StoreId};
+use crate::broker::event::{Refusal, SaveId};
+use crate::store::{Completion, DiskError, DiskOp, Event, Log, OpId, ReadId, StoreId, Ticket, TopicId};
 use crate::wire::pulsar::Command;
 use crate::wire::pulsar::proto::ServerError;
+use crate::wire::route::TopicName;
+use answer::Asks;
+use read::SearchFor;
+use registry::{Body, Entry, Waiting};
+use route::{Routes, Spreading};
+use upkeep::Alarms;
 
 /// Which store a topic is in. Decided by its full name, partition suffix included, and the number of stores, which never changes.
 pub fn store_of(topic: &str, stores: u16) -> StoreId {
     let hash = crc32c::crc32c(topic.as_bytes());
     StoreId((hash % u32::from(stores.max(1))) as u16)
-}
-
-/// What a host must know beside its log.
-#[derive(Clone, Debug)]
-pub struct HostConfig {
-    /// Which store it owns.
-    pub store: StoreId,
-    /// How many stores the data folder has.
-    pub stores: u16,
-    /// The cluster's name: begins the names of producers that have none.
-    pub cluster: String,
 }
 
 /// What a host can do.
@@ -47,26 +58,114 @@ pub enum HostState {
     Failed(String),
 }
 
-/// One store's topics.
+/// Something the log has and that is not durable yet.
 #[derive(Debug)]
+struct Pending {
+    ticket: Ticket,
+    topic: Key,
+    what: What,
+}
+
+/// What is done when it is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum What {
+    /// An entry of the topic.
+    Entry(Position),
+    /// A fact the topic asked to be saved.
+    Saved(SaveId),
+    /// An administrator is answered.
+    Asked(u64),
+    /// The message of a health probe is read back.
+    Health { ticket: u64, at: Position },
+}
+
+/// What is read for.
+#[derive(Debug)]
+enum Purpose {
+    Consumers,
+    Load,
+    Search(Box<SearchFor>),
+    /// An administrator wants to see an entry.
+    Show {
+        ticket: u64,
+    },
+}
+
+/// What waits for the log to open.
+#[derive(Debug)]
+#[allow(clippy::large_enum_variant)] // few, and not for long
+enum Early {
+    Request(Request),
+    Ask(u64, AdminAsk),
+}
+
+/// One store's topics.
 pub struct Host {
     config: HostConfig,
     log: Log,
     state: HostState,
-    /// Requests that wait for the log to open.
-    waiting: VecDeque<Request>,
+    waiting: VecDeque<Early>,
+    /// The topic of health probes, once there is one.
+    health: Option<TopicId>,
+    /// Producers that were given a name in this run.
+    producers_named: u64,
+    topics: Table<Entry>,
+    names: BTreeMap<Arc<str>, Key>,
+    routes: Routes,
+    /// In the order of the log.
+    pending: VecDeque<Pending>,
+    reads: Spreading<ReadId, (Key, Purpose)>,
+    /// Topics that were loaded, with what waited for them.
+    loaded: VecDeque<(Key, VecDeque<Waiting>)>,
+    /// Topics to be served at the end of the turn.
+    busy: VecDeque<Key>,
+    /// Topics whose cursors are to be saved soon.
+    unsaved: Vec<Key>,
+    /// Topics of which a ledger was closed or consumed.
+    trims: Vec<Key>,
+    wheel: Wheel,
+    alarms: Alarms,
+    /// What was durable at the last look.
+    checkpointed: Ticket,
+    asks: Asks,
+    /// Entries that were found damaged.
+    damaged: u64,
     replies: VecDeque<Reply>,
     answers: VecDeque<(u64, AdminAnswer)>,
 }
 
+impl std::fmt::Debug for Host {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        let mut out = f.debug_struct("Host");
+        out.field("store", &self.config.store).field("state", &self.state);
+        out.field("topics", &self.topics.len()).field("pending", &self.pending.len()).finish_non_exhaustive()
+    }
+}
+
 impl Host {
     /// A host over a log that was just opened. Serves after the log's [`Event::Open`]; requests wait until then.
-    pub fn new(config: HostConfig, log: Log, _clock: Clock) -> Host {
+    pub fn new(config: HostConfig, log: Log, clock: Clock) -> Host {
         Host {
+            alarms: Alarms::new(clock.now, &config.upkeep),
             config,
             log,
             state: HostState::Recovering,
             waiting: VecDeque::new(),
+            health: None,
+            producers_named: 0,
+            topics: Table::default(),
+            names: BTreeMap::new(),
+            routes: Routes::default(),
+            pending: VecDeque::new(),
+            reads: Spreading::default(),
+            loaded: VecDeque::new(),
+            busy: VecDeque::new(),
+            unsaved: Vec::new(),
+            trims: Vec::new(),
+            wheel: Wheel::default(),
+            checkpointed: Ticket(0),
+            asks: Asks::default(),
+            damaged: 0,
             replies: VecDeque::new(),
             answers: VecDeque::new(),
         }
@@ -77,7 +176,7 @@ impl Host {
         self.config.store
     }
 
-    /// The log is open, or has room no more: requests are answered.
+    /// Requests are answered.
     pub fn is_open(&self) -> bool {
         matches!(self.state, HostState::Open | HostState::Full)
     }
@@ -87,15 +186,23 @@ impl Host {
         self.state.clone()
     }
 
+    /// Entries come faster than the disk takes them: producers should not be read from until this is over.
+    pub fn is_behind(&self) -> bool {
+        self.log.is_behind()
+    }
+
     /// A request of a client.
-    pub fn on_request(&mut self, _clock: Clock, _catalogue: &Catalogue, request: Request) {
-        if self.state == HostState::Recovering {
-            return self.waiting.push_back(request);
+    pub fn on_request(&mut self, clock: Clock, catalogue: &Catalogue, request: Request) {
+        if self.state != HostState::Recovering {
+            return self.serve(clock, catalogue, request);
+        }
+        if self.waiting.len() < HOST_WAITING_MAX || matches!(request.what, Asked::Disconnected) {
+            return self.waiting.push_back(Early::Request(request));
         }
         self.refuse(&request);
     }
 
-    /// What there is to say to a request that is not served.
+    /// Too much waits for the log already.
     fn refuse(&mut self, request: &Request) {
         let refusal =
             Refusal { code: ServerError::ServiceNotReady, text: "The store is not open".to_owned() };
@@ -110,46 +217,155 @@ impl Host {
             Asked::Topics { ticket, .. } => Told::Topics { ticket: *ticket, names: Vec::new() },
             _ => return,
         };
-        self.replies.push_back(Reply { to: request.connection, what });
+        self.tell(request.connection, what);
     }
 
     /// A question of an administrator; `ticket` comes back with the answer.
-    pub fn on_ask(&mut self, _clock: Clock, _catalogue: &Catalogue, ticket: u64, _ask: AdminAsk) {
-        self.answers.push_back((ticket, Refused::new(503, "The store is not open").into()));
+    pub fn on_ask(&mut self, clock: Clock, catalogue: &Catalogue, ticket: u64, ask: AdminAsk) {
+        match &self.state {
+            HostState::Recovering if self.waiting.len() < HOST_WAITING_MAX => {
+                self.waiting.push_back(Early::Ask(ticket, ask));
+            }
+            HostState::Recovering => self.answer_refused(ticket, 503, "The store is not open"),
+            HostState::Failed(reason) if !matches!(ask, AdminAsk::Counts) => {
+                let refused = Refused::new(500, format!("Store {}: {reason}", self.config.store.0));
+                self.answer(ticket, refused.into());
+            }
+            _ => self.serve_ask(clock, catalogue, ticket, ask),
+        }
     }
 
-    /// Records of the catalogue changed: settings of loaded topics are made anew where the keys concern them.
-    pub fn on_catalogue(&mut self, _clock: Clock, _catalogue: &Catalogue, _keys: &[&str]) {}
+    /// Records of the catalogue changed: settings of topics in memory are made anew where the keys concern them.
+    pub fn on_catalogue(&mut self, clock: Clock, catalogue: &Catalogue, keys: &[&str]) {
+        let concerns = |name: &str| {
+            keys.iter().any(|key| match key.split_once('/') {
+                Some(("namespace", namespace)) => name.split_once("://").is_some_and(|(_, rest)| {
+                    rest.strip_prefix(namespace).is_some_and(|local| local.starts_with('/'))
+                }),
+                Some(("policies", topic)) => {
+                    TopicName::parse(name).is_ok_and(|name| name.base().as_str() == topic)
+                }
+                _ => false,
+            })
+        };
+        let known = self.topics.iter().filter(|(_, entry)| entry.rules.is_some());
+        let changed: Vec<Key> =
+            known.filter(|(_, entry)| concerns(&entry.name)).map(|(key, _)| key).collect();
+        for key in changed {
+            self.apply_rules(clock, catalogue, key);
+        }
+    }
+
+    fn apply_rules(&mut self, clock: Clock, catalogue: &Catalogue, key: Key) {
+        let Some(entry) = self.topics.get_mut(key) else { return };
+        let rules = Arc::new(load::rules(catalogue, &entry.name, &self.config.rules));
+        entry.rules = Some(rules.clone());
+        self.poke(key, |topic| topic.set_settings(clock, load::settings(&rules)));
+        self.trims.push(key);
+        self.check_quota(clock, key, false);
+    }
 
     /// A disk request ended.
-    pub fn on_disk(&mut self, _clock: Clock, op: OpId, result: Result<Completion, DiskError>) {
+    pub fn on_disk(&mut self, clock: Clock, op: OpId, result: Result<Completion, DiskError>) {
         self.log.on_done(op, result);
+        self.take_events(clock);
     }
 
-    /// Time passed.
-    pub fn on_timer(&mut self, _clock: Clock) {}
-
-    /// When [`Host::on_timer`] is due.
-    pub fn next_time(&self, _clock: Clock) -> Option<Instant> {
-        None
+    fn take_events(&mut self, clock: Clock) {
+        while let Some(event) = self.log.take_event() {
+            match event {
+                Event::Open => {
+                    self.state = HostState::Open;
+                    self.register_all(clock);
+                }
+                Event::Durable(upto) => self.on_durable(clock, upto),
+                Event::Read { id, ledger, first, entries } => {
+                    self.on_read(clock, id, Position { ledger, entry: first }, entries);
+                }
+                Event::Found { id, position } => self.on_found(clock, id, position),
+                Event::Damaged { ledger, first, behind } => {
+                    let store = self.config.store.0;
+                    log::error!("store {store}: entries {first:?} to {behind:?} of {ledger:?} are damaged");
+                    self.damaged += behind.0.saturating_sub(first.0);
+                }
+                Event::Scrubbed { .. } => {}
+                Event::Checkpoint => self.alarms.on_checkpoint(),
+                Event::CheckpointFailed(error) => {
+                    log::warn!("store {}: a checkpoint failed: {error}", self.config.store.0);
+                }
+                Event::Dead => self.on_dead(clock, "the journal could not be written"),
+            }
+        }
     }
 
     /// The end of a turn: what came in is carried out together. `true`: there is more to do, call again in the next turn.
-    pub fn drive(&mut self, _clock: Clock) -> bool {
-        while let Some(event) = self.log.take_event() {
-            match event {
-                Event::Open => self.state = HostState::Open,
-                Event::Dead => self.state = HostState::Failed("the journal could not be written".to_owned()),
-                _ => {}
+    pub fn drive(&mut self, clock: Clock, catalogue: &Catalogue) -> bool {
+        self.take_events(clock);
+        if self.state == HostState::Recovering {
+            self.log.drive();
+            return false;
+        }
+        while let Some(early) = self.waiting.pop_front() {
+            match early {
+                Early::Request(request) => self.serve(clock, catalogue, request),
+                Early::Ask(ticket, ask) => self.on_ask(clock, catalogue, ticket, ask),
             }
         }
-        while self.state != HostState::Recovering
-            && let Some(request) = self.waiting.pop_front()
-        {
-            self.refuse(&request);
+        if self.state == HostState::Full && self.log.has_room() {
+            self.on_room(clock);
+        }
+        self.admit_waiting(clock);
+        for _ in 0..self.busy.len() {
+            let Some(key) = self.busy.pop_front() else { break };
+            self.dispatch(clock, key);
+        }
+        for key in std::mem::take(&mut self.trims) {
+            self.trim(clock, key);
         }
         self.log.drive();
-        false
+        self.take_events(clock);
+        if self.log.wants_heartbeat() {
+            self.alarms.heartbeat.get_or_insert(clock.now + HEARTBEAT_DELAY);
+        }
+        !self.busy.is_empty()
+    }
+
+    /// A topic sends what it has, and what it asks for is carried out.
+    fn dispatch(&mut self, clock: Clock, key: Key) {
+        let Some(entry) = self.topics.get_mut(key) else { return };
+        entry.is_busy = false;
+        let Body::Loaded(topic) = &mut entry.body else { return };
+        let more = topic.dispatch(clock);
+        self.carry(clock, key);
+        let Some(entry) = self.topics.get_mut(key) else { return };
+        let Body::Loaded(topic) = &mut entry.body else { return };
+        if more && !entry.is_busy {
+            entry.is_busy = true;
+            self.busy.push_back(key);
+        }
+        if let Some(at) = topic.next_time(clock)
+            && entry.wake.is_none_or(|wake| at < wake)
+        {
+            entry.wake = Some(at);
+            self.wheel.arm(at, key.to_bits());
+        }
+        self.rest_if_done(clock, key);
+    }
+
+    /// There is room again.
+    fn on_room(&mut self, _clock: Clock) {
+        log::info!("store {}: there is room again", self.config.store.0);
+        self.state = HostState::Open;
+        let keys: Vec<Key> = self.topics.iter().map(|(key, _)| key).collect();
+        keys.into_iter().for_each(|key| self.poke(key, |topic| topic.on_room()));
+    }
+
+    /// When [`Host::on_timer`] is due.
+    pub fn next_time(&self, _clock: Clock) -> Option<Instant> {
+        if self.state == HostState::Recovering {
+            return None;
+        }
+        [self.wheel.next(), self.alarms.next()].into_iter().flatten().min()
     }
 
     /// The next thing for a client.

@@ -54,7 +54,13 @@ impl World {
             epoch: Some(attempt),
             ..CommandProducer::default()
         };
-        let gate = Gate { settings: &self.settings, fenced: self.fenced, terminated: self.terminated };
+        let gate = Gate {
+            settings: &self.settings,
+            fenced: self.fenced,
+            terminated: self.terminated,
+            blocked: None,
+            now_ms: 0,
+        };
         let generated = || "generated".to_owned();
         self.producers.create(key.connection, command, generated, |_| -1, gate, &mut self.out);
         self.seen()
@@ -66,7 +72,13 @@ impl World {
     }
 
     fn probe(&mut self, connection: u64, alive: bool) -> Vec<Seen> {
-        let gate = Gate { settings: &self.settings, fenced: self.fenced, terminated: self.terminated };
+        let gate = Gate {
+            settings: &self.settings,
+            fenced: self.fenced,
+            terminated: self.terminated,
+            blocked: None,
+            now_ms: 0,
+        };
         self.producers.on_probe(ConnectionId(connection), alive, gate, &mut self.out);
         self.seen()
     }
@@ -207,7 +219,7 @@ fn a_holder_is_told_once_its_epoch_is_durable() {
         producer_access_mode: Some(Exclusive as i32),
         ..CommandProducer::default()
     };
-    let gate = Gate { settings: &world.settings, fenced: false, terminated: false };
+    let gate = Gate { settings: &world.settings, fenced: false, terminated: false, blocked: None, now_ms: 0 };
     world.producers.create(key.connection, command, || "a".into(), |_| -1, gate, &mut world.out);
     assert!(matches!(world.out.pop(), Some(Output::Save { .. })));
     assert!(world.out.pop().is_none());

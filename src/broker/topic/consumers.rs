@@ -7,11 +7,14 @@ use crate::broker::ack_set::AckSet;
 use crate::broker::cursor::Cursor;
 use crate::broker::event::{ClientKey, ConnectionId, Output, Refusal, Save, SaveId, success};
 use crate::broker::ledgers::position;
+use crate::broker::properties::Properties;
+use crate::broker::stats::text_map;
 use crate::broker::subscription::{Around, Subscription, place_of, position_of};
+use crate::store::CursorId;
 use crate::wire::pulsar::Command;
 use crate::wire::pulsar::proto::{
-    CommandAck, CommandAckResponse, CommandGetLastMessageIdResponse, CommandSeek, CommandSubscribe,
-    CommandUnsubscribe, InitialPosition, MessageIdData, ServerError, SubscriptionType,
+    CommandAck, CommandGetLastMessageIdResponse, CommandSeek, CommandSubscribe, CommandUnsubscribe,
+    InitialPosition, MessageIdData, ServerError, SubscriptionType,
 };
 
 impl Topic {
@@ -20,7 +23,8 @@ impl Topic {
         if self.consumers.contains_key(&key) {
             return self.out.success(to, request_id);
         }
-        if self.probing.iter().any(|(_, other, _)| *other == key) {
+        let rolling = |after: &After| matches!(after, After::Rollback { key: other, .. } if *other == key);
+        if self.probing.iter().any(|(_, other, _)| *other == key) || self.after.values().any(rolling) {
             let refusal = Refusal::new(ServerError::ServiceNotReady, "Consumer is already being created");
             return self.out.error(to, request_id, &refusal);
         }
@@ -33,7 +37,15 @@ impl Topic {
             self.probing.push((holder.connection, key, command));
             return self.out.push(Output::Probe { connection: holder.connection });
         }
-        self.join(clock, key, &command);
+        let back = command.start_message_rollback_duration_sec.unwrap_or(0);
+        if back > 0 && !self.volatile && !self.subscriptions.contains_key(&command.subscription) {
+            let search = self.out.number();
+            let time = clock.wall.0.cast_unsigned().saturating_sub(back.saturating_mul(1000));
+            self.out.push(Output::FindTime { search, time });
+            self.after.insert(search, After::Rollback { key, command: Box::new(command) });
+            return;
+        }
+        self.join(clock, key, &command, None);
     }
 
     /// The consumer in the way of others is alive, or gone.
@@ -43,7 +55,7 @@ impl Topic {
                 self.probing.push((connection, key, command));
             } else if alive {
                 // Whoever holds it now, `join` finds out.
-                self.join(clock, key, &command);
+                self.join(clock, key, &command, None);
             } else {
                 self.subscribe(clock, key, command);
             }
@@ -54,7 +66,7 @@ impl Topic {
     fn check_subscribe(&self, command: &CommandSubscribe) -> Result<(), Refusal> {
         let refuse = |code, text: &str| Err(Refusal::new(code, text));
         let name = command.subscription.as_str();
-        let durable = command.durable.unwrap_or(true);
+        let durable = command.durable.unwrap_or(true) && !self.volatile;
         let found = self.subscriptions.get(name);
         if found.is_none() && durable && !self.settings.auto_subscription {
             return refuse(ServerError::SubscriptionNotFound, "Subscription does not exist");
@@ -64,6 +76,13 @@ impl Topic {
         if command.read_compacted.unwrap_or(false) && !single {
             let text = "readCompacted only allowed on failover or exclusive subscriptions";
             return refuse(ServerError::NotAllowedError, text);
+        }
+        if self.volatile && command.read_compacted.unwrap_or(false) {
+            return refuse(ServerError::NotAllowedError, "readCompacted only valid on persistent topics");
+        }
+        let order = [0, 1, 2, 3].map(|index| self.settings.subscription_types[index]);
+        if usize::try_from(command.sub_type).is_ok_and(|kind| order.get(kind) == Some(&false)) {
+            return refuse(ServerError::NotAllowedError, "Subscription type is not enabled on this topic");
         }
         if name.trim().is_empty() {
             return refuse(ServerError::ProducerBusy, "Empty subscription name");
@@ -84,6 +103,11 @@ impl Topic {
                 ServerError::NotAllowedError,
                 "Exceed the maximum number of subscriptions of the topic",
             ),
+            _ if self.consumers.len() >= self.settings.topic_consumers_max
+                && self.settings.topic_consumers_max > 0 =>
+            {
+                refuse(ServerError::ConsumerBusy, "Topic reached max consumers limit")
+            }
             _ => Ok(()),
         }
     }
@@ -93,26 +117,40 @@ impl Topic {
         max > 0 && self.subscriptions.len() >= max
     }
 
-    /// Adds a consumer, making the subscription if it is missing. A new durable one is durable before its consumer is told.
-    fn join(&mut self, clock: Clock, key: ClientKey, command: &CommandSubscribe) {
+    /// Adds a consumer, making the subscription if it is missing, before `begin` or where the command says. A new durable one is
+    /// durable before its consumer is told.
+    fn join(&mut self, clock: Clock, key: ClientKey, command: &CommandSubscribe, begin: Option<Position>) {
         let name = &command.subscription;
         let around = Around { topic: &self.name, settings: &self.settings, ledgers: &self.ledgers, clock };
         let mut made = None;
         let subscription = match self.subscriptions.get_mut(name) {
             Some(subscription) => subscription,
             None => {
-                let cursor = Cursor::new(start(command, around));
-                made.insert(Subscription::new(cursor, command.durable.unwrap_or(true)))
+                let mut cursor = Cursor::new(begin.unwrap_or_else(|| start(command, around)));
+                begin_inside(&mut cursor, command, around);
+                let durable = command.durable.unwrap_or(true) && !self.volatile;
+                let given = text_map(&command.subscription_properties);
+                let properties = Properties { given, ..Properties::default() };
+                let id = CursorId(self.next_cursor);
+                made.insert(Subscription::new(id, cursor, durable, properties))
             }
         };
         if let Err(refusal) = subscription.add(key, command, around, &mut self.out) {
             return self.out.error(key.connection, command.request_id, &refusal);
         }
         self.consumers.insert(key, name.clone());
-        let Some(made) = made else { return self.out.success(key.connection, command.request_id) };
+        let Some(mut made) = made else {
+            // Until a subscription is durable, none of its consumers is told that it is there.
+            let saving = self.subscriptions.get(name).and_then(|found| found.saving.filter(|_| found.is_new));
+            return match saving {
+                Some(id) => self.out.hold(id, key.connection, success(command.request_id)),
+                None => self.out.success(key.connection, command.request_id),
+            };
+        };
         if made.durable {
-            let save = Save::Cursor { subscription: name.clone(), state: made.cursor.save() };
-            let id = self.out.save(save);
+            self.next_cursor += 1;
+            made.is_new = true;
+            let id = made.save_all(name, &mut self.out);
             self.out.hold(id, key.connection, success(command.request_id));
         } else {
             self.out.success(key.connection, command.request_id);
@@ -120,10 +158,35 @@ impl Topic {
         self.subscriptions.insert(name.clone(), made);
     }
 
-    pub(super) fn flow(&mut self, key: ClientKey, permits: u32) {
+    /// The subscription that a producer wants to be there: from the first entry on.
+    pub(super) fn subscribe_initially(&mut self, name: &str) -> Result<(), Refusal> {
+        if self.volatile || self.subscriptions.contains_key(name) {
+            return Ok(());
+        }
+        let not_allowed = |text: &str| Err(Refusal::new(ServerError::NotAllowedError, text));
+        if !self.settings.auto_subscription {
+            return not_allowed("Could not create the initial subscription: it is not allowed to be created");
+        }
+        if self.is_full() {
+            return not_allowed("Exceed the maximum number of subscriptions of the topic");
+        }
+        let cursor = Cursor::new(self.ledgers.first());
+        let id = CursorId(self.next_cursor);
+        self.next_cursor += 1;
+        let mut made = Subscription::new(id, cursor, true, Properties::default());
+        let _: SaveId = made.save_all(name, &mut self.out);
+        self.subscriptions.insert(name.to_owned(), made);
+        Ok(())
+    }
+
+    pub(super) fn flow(&mut self, clock: Clock, key: ClientKey, permits: u32) {
         if i32::try_from(permits).is_ok_and(|permits| permits > 0) {
-            if let Some(consumer) = self.subscription_of(key).and_then(|found| found.consumer(key)) {
+            let Some(subscription) = self.subscription_of(key) else { return };
+            let now_ms = clock.wall.0.cast_unsigned();
+            subscription.counts.last_flow_ms = now_ms;
+            if let Some(consumer) = subscription.consumer(key) {
                 consumer.flow(permits);
+                consumer.counts.last_flow_ms = now_ms;
             }
         } else {
             self.out.close_connection(key.connection, "FLOW without permits");
@@ -134,15 +197,12 @@ impl Topic {
         let around = Around { topic: &self.name, settings: &self.settings, ledgers: &self.ledgers, clock };
         let Some(name) = self.consumers.get(&key) else { return };
         if let Some(subscription) = self.subscriptions.get_mut(name) {
-            subscription.ack(command, around);
-        }
-        if let Some(request_id) = command.request_id {
-            let response = CommandAckResponse {
-                consumer_id: key.id,
-                request_id: Some(request_id),
-                ..CommandAckResponse::default()
-            };
-            self.out.send(key.connection, Command::AckResponse(response));
+            if !self.volatile {
+                subscription.ack(key, command, around);
+            }
+            if let Some(request_id) = command.request_id {
+                self.owed.push((name.clone(), key, request_id));
+            }
         }
     }
 
@@ -161,6 +221,9 @@ impl Topic {
             let text = "Message id and message publish time were not present in the seek command";
             let refusal = Refusal::new(ServerError::MetadataError, text);
             return self.out.error(key.connection, request_id, &refusal);
+        }
+        if self.volatile {
+            return self.out.success(key.connection, request_id);
         }
         let Some(subscription) = self.subscriptions.get_mut(&name) else { return };
         // No other seek can be under way: the first one closed all consumers, and none joins while it lasts.
@@ -182,10 +245,32 @@ impl Topic {
     }
 
     /// The first entry published at or after a time that was asked for; `None`: all are older.
-    pub fn on_found(&mut self, search: SaveId, found: Option<Position>) {
-        if let Some(After::Found { subscription, from, request_id }) = self.after.remove(&search) {
-            let place = self.ledgers.settle(found.unwrap_or(self.ledgers.end()));
-            self.reset(subscription, place, None, (from, request_id));
+    pub fn on_found(&mut self, clock: Clock, search: SaveId, found: Option<Position>) {
+        let place = self.ledgers.settle(found.unwrap_or(self.ledgers.end()));
+        match self.after.remove(&search) {
+            Some(After::Found { subscription, from, request_id }) => {
+                self.reset(subscription, place, None, (from, request_id));
+            }
+            Some(After::Rollback { key, command }) => self.join(clock, key, &command, Some(place)),
+            _ => {}
+        }
+    }
+
+    /// A time could not be looked for: entries could not be read.
+    pub fn on_not_found(&mut self, search: SaveId) {
+        let text = "Error when resetting subscription: entries could not be read";
+        let refusal = Refusal::new(ServerError::UnknownError, text);
+        match self.after.remove(&search) {
+            Some(After::Found { subscription, from, request_id }) => {
+                if let Some(subscription) = self.subscriptions.get_mut(&subscription) {
+                    subscription.fenced = false;
+                }
+                self.out.error(from.connection, request_id, &refusal);
+            }
+            Some(After::Rollback { key, command }) => {
+                self.out.error(key.connection, command.request_id, &refusal);
+            }
+            _ => {}
         }
     }
 
@@ -205,9 +290,7 @@ impl Topic {
             subscription.cursor.ack_part(place, &left, &self.ledgers);
         }
         if subscription.durable {
-            subscription.cursor.take_dirty();
-            let state = subscription.cursor.save();
-            let id = self.out.save(Save::Cursor { subscription: name.clone(), state });
+            let id = subscription.save_all(&name, &mut self.out);
             self.out.hold(id, from.connection, success(request_id));
             self.after.insert(id, After::Reset(name));
         } else {
@@ -227,7 +310,7 @@ impl Topic {
             let refusal = Refusal::new(ServerError::MetadataError, text);
             return self.out.error(key.connection, request_id, &refusal);
         }
-        let durable = subscription.durable;
+        let (durable, cursor) = (subscription.durable, subscription.id);
         subscription.fenced = true;
         self.remove_consumer(clock, key);
         if let Some(subscription) = self.subscriptions.get_mut(&name) {
@@ -236,7 +319,7 @@ impl Topic {
             }
         }
         if durable {
-            let id = self.out.save(Save::CursorDeleted { subscription: name.clone() });
+            let id = self.out.save(Save::CursorDeleted { id: cursor });
             self.out.hold(id, key.connection, success(request_id));
             self.after.insert(id, After::Deleted(name));
         } else {
@@ -257,6 +340,11 @@ impl Topic {
             batch_index: Some(batch_index),
             ..MessageIdData::default()
         };
+        if self.volatile {
+            let text = "GetLastMessageId is not for topics that store nothing";
+            let refusal = Refusal::new(ServerError::NotAllowedError, text);
+            return self.out.error(key.connection, request_id, &refusal);
+        }
         let before_all = position(u64::MAX, u64::MAX);
         let last = self.ledgers.last();
         let batch_index = last.and(self.last_batch).map_or(-1, |size| size - 1);
@@ -282,6 +370,16 @@ impl Topic {
         if self.consumers.is_empty() {
             self.entries.clear_backlog();
         }
+    }
+}
+
+/// A reader that begins inside of a batch is sent what is left of it from there on.
+fn begin_inside(cursor: &mut Cursor, command: &CommandSubscribe, around: Around<'_>) {
+    if let Some(id) = command.start_message_id.as_ref().filter(|id| !id.ack_set.is_empty())
+        && let Some(left) = AckSet::read(&id.ack_set, None).filter(|left| !left.is_empty())
+        && cursor.floor() == position_of(id)
+    {
+        cursor.ack_part(cursor.floor(), &left, around.ledgers);
     }
 }
 

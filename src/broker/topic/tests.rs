@@ -31,10 +31,10 @@ fn id(entry: u64) -> MessageIdData {
 
 impl World {
     fn new(settings: Settings) -> World {
-        let topic = Topic::new("t", settings, Recovered::default()).expect("empty");
+        let topic = Topic::new("t", settings, Recovered::default());
         let clock = Clock { wall: UnixMillis(100_000), ..Clock::default() };
         let mut world = World { topic, clock, ledgers: Vec::new(), sent: 0 };
-        world.topic.on_producer(key(0), CommandProducer::default(), || "p".to_owned());
+        world.topic.on_producer(clock, key(0), CommandProducer::default(), || "p".to_owned());
         world.seen();
         world
     }
@@ -44,11 +44,11 @@ impl World {
         let mut entry = Vec::new();
         entry::put(&mut entry, metadata, |_| Ok::<_, ()>(())).expect("written");
         let entry = Bytes::from(entry);
-        self.topic.on_send(key(0), &CommandSend::default(), entry.clone());
+        self.topic.on_send(self.clock, key(0), &CommandSend::default(), entry.clone());
         let at = position(1, self.sent);
         self.sent += 1;
         self.ledgers.push((at, entry));
-        self.topic.on_appended(at, 1);
+        self.topic.on_appended(self.clock, at, 1);
         self.seen()
     }
 
@@ -122,7 +122,7 @@ impl World {
                         None
                     }
                     Output::FindTime { search, time } => {
-                        self.topic.on_found(search, Some(position(1, time)));
+                        self.topic.on_found(self.clock, search, Some(position(1, time)));
                         again = true;
                         None
                     }

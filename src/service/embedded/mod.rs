@@ -248,7 +248,7 @@ impl Embedded {
                 let clock = io.clock();
                 if let Some(hosted) = self.hosts.get_mut(usize::from(index)) {
                     hosted.timer_at = Instant::FAR;
-                    hosted.host.on_timer(clock);
+                    hosted.host.on_timer(clock, &self.catalogue);
                     hosted.stirred = true;
                 }
             }
@@ -283,7 +283,7 @@ impl Embedded {
         if !hosted.stirred || !self.peers.may_reply() {
             return false;
         }
-        hosted.stirred = hosted.host.drive(clock);
+        hosted.stirred = hosted.host.drive(clock, &self.catalogue);
         let store = hosted.host.store();
         while let Some((op, request)) = hosted.host.take_op() {
             io.disk(store, op, request);

@@ -54,6 +54,8 @@ pub struct MetadataView<'a> {
     pub deliver_at_time: Option<i64>,
     /// Field 20; presence marks an internal entry.
     pub marker_type: Option<i32>,
+    /// Field 24: the last sequence id of a batch.
+    pub highest_sequence_id: Option<u64>,
     /// Field 25.
     pub null_value: bool,
     /// Field 26.
@@ -139,6 +141,7 @@ impl<'a> MetadataView<'a> {
                 18 => view.ordering_key = Some(field.bytes()?),
                 19 => view.deliver_at_time = Some(field.u64()? as i64),
                 20 => view.marker_type = Some(field.i32()?),
+                24 => view.highest_sequence_id = Some(field.u64()?),
                 25 => view.null_value = field.bool()?,
                 26 => view.uuid = Some(field.str()?),
                 27 => view.chunks = field.i32()?,

@@ -86,6 +86,7 @@ fn every_field_of_an_entry() {
         ordering_key: Some(&[0xff]),
         deliver_at_time: Some(-1),
         marker_type: Some(10),
+        highest_sequence_id: Some(5),
         null_value: true,
         uuid: Some("prod-7"),
         chunks: 4,

@@ -1,0 +1,233 @@
+//! Carries out what topics ask for: entries and facts go to the log, commands and messages to clients; and tells topics what
+//! became of it. The order of the log is the order of everything that becomes durable.
+
+use std::time::Duration;
+
+use bytes::Bytes;
+
+use super::load::COMPACTED;
+use super::read::SearchFor;
+use super::registry::{Body, Entry};
+use super::{Host, HostState, Pending, Reply, Told, What};
+use crate::base::id::{EntryId, LedgerId, Position};
+use crate::base::limit::DEDUP_SNAPSHOT_BYTES_MAX;
+use crate::base::table::Key;
+use crate::base::time::Clock;
+use crate::broker::event::{Output, Save, SaveId};
+use crate::broker::topic::Topic;
+use crate::store::{CursorSet, Dedup, LogError, Record, Ticket};
+
+impl Host {
+    /// Tells a topic in memory something; it is served at the end of the turn. Nothing happens if it is not in memory.
+    pub(super) fn with_topic(&mut self, clock: Clock, key: Key, tell: impl FnOnce(&mut Topic)) {
+        let Some(entry) = self.topics.get_mut(key) else { return };
+        let Body::Loaded(topic) = &mut entry.body else { return };
+        tell(topic);
+        self.touch(clock, key);
+    }
+
+    /// A topic is served at the end of the turn.
+    pub(super) fn touch(&mut self, clock: Clock, key: Key) {
+        let Some(entry) = self.topics.get_mut(key) else { return };
+        (entry.used, entry.used_ms) = (clock.now, clock.wall.0.cast_unsigned());
+        if !entry.is_busy {
+            entry.is_busy = true;
+            self.busy.push_back(key);
+        }
+    }
+
+    /// Takes what a topic wants done, and does it.
+    pub(super) fn carry(&mut self, clock: Clock, key: Key) {
+        while let Some(Entry { body: Body::Loaded(topic), .. }) = self.topics.get_mut(key) {
+            let Some(output) = topic.poll_output() else { return };
+            match output {
+                Output::Send { to, command } => {
+                    self.replies.push_back(Reply { to, what: Told::Command(command) });
+                }
+                Output::Deliver { to, command, entry } => {
+                    self.replies.push_back(Reply { to, what: Told::Deliver { command, entry } });
+                }
+                Output::CloseConnection { connection, reason } => {
+                    self.tell(connection, Told::Close { reason });
+                }
+                Output::Probe { connection } => self.tell(connection, Told::Probe),
+                Output::Append { entry, messages } => self.append(clock, key, messages, entry),
+                Output::Read { from, bytes, .. } => self.read_for(clock, key, from, bytes),
+                Output::FindTime { search, time } => self.search(clock, key, time, SearchFor::Topic(search)),
+                Output::Save { id, save } => self.save(clock, key, id, save),
+            }
+        }
+    }
+
+    fn append(&mut self, clock: Clock, key: Key, messages: u32, bytes: Bytes) {
+        match self.try_append(clock, key, messages, bytes) {
+            Ok((position, ticket)) => {
+                let Some(entry) = self.topics.get_mut(key) else { return };
+                entry.in_flight += 1;
+                self.pending.push_back(Pending { ticket, topic: key, what: What::Entry(position) });
+            }
+            Err(error) => {
+                if error == LogError::Full && self.state == HostState::Open {
+                    log::warn!(
+                        "store {}: the journal is full, nothing is published until there is room",
+                        self.config.store.0
+                    );
+                    self.state = HostState::Full;
+                    self.log.checkpoint();
+                } else if !matches!(error, LogError::Full | LogError::NotOpen) {
+                    log::error!("store {}: an entry is refused by the log: {error}", self.config.store.0);
+                }
+                let Some(entry) = self.topics.get_mut(key) else { return };
+                let taken = entry.in_flight;
+                if let Some(topic) = entry.topic_mut() {
+                    topic.on_append_refused(clock, taken);
+                }
+            }
+        }
+    }
+
+    /// Appends to the topic's open ledger; opens one first where that is due.
+    fn try_append(
+        &mut self,
+        clock: Clock,
+        key: Key,
+        messages: u32,
+        bytes: Bytes,
+    ) -> Result<(Position, Ticket), LogError> {
+        let wall_ms = clock.wall.0.cast_unsigned();
+        let Some(entry) = self.topics.get(key) else { return Err(LogError::NotOpen) };
+        if let Some(ledger) = entry.ledgers(self.log.state()).last().filter(|ledger| !ledger.closed) {
+            let age = Duration::from_millis(wall_ms.saturating_sub(ledger.opened_ms));
+            let rolling = &self.config.rolling;
+            let is_full = ledger.entries >= rolling.entries_max || ledger.bytes >= rolling.bytes_max;
+            if !(is_full && age >= rolling.age_min || ledger.entries > 0 && age >= rolling.age_max) {
+                return self.log.append_entry(ledger.id, wall_ms, messages, bytes);
+            }
+        }
+        if !self.log.has_room() {
+            return Err(LogError::Full);
+        }
+        let ledger = self.roll(clock, key)?;
+        self.log.append_entry(ledger, wall_ms, messages, bytes)
+    }
+
+    /// Closes the topic's open ledger, if there is one, and opens another.
+    pub(super) fn roll(&mut self, clock: Clock, key: Key) -> Result<LedgerId, LogError> {
+        let wall_ms = clock.wall.0.cast_unsigned();
+        let entry = self.topics.get(key).ok_or(LogError::NotOpen)?;
+        let id = entry.id.ok_or(LogError::NotOpen)?;
+        if let Some(ledger) = entry.ledgers(self.log.state()).last().filter(|ledger| !ledger.closed) {
+            let close = Record::LedgerClose(ledger.id, ledger.entries);
+            self.log.append(wall_ms, &close)?;
+            self.trims.push(key);
+        }
+        let ledger = self.log.next_ledger(self.config.store, self.config.stores);
+        self.log.append(wall_ms, &Record::LedgerOpen(ledger, id))?;
+        Ok(ledger)
+    }
+
+    fn save(&mut self, clock: Clock, key: Key, id: SaveId, save: Save) {
+        let saved = self.try_save(clock, key, id, save);
+        if let Err(error) = saved {
+            log::warn!("store {}: a fact is not saved: {error}", self.config.store.0);
+            self.log.checkpoint();
+            self.refuse_asks(key, id, &error);
+            if let Some(topic) = self.topics.get_mut(key).and_then(Entry::topic_mut) {
+                topic.on_save_failed(clock, id);
+            }
+        }
+    }
+
+    fn try_save(&mut self, clock: Clock, key: Key, id: SaveId, save: Save) -> Result<(), LogError> {
+        let wall_ms = clock.wall.0.cast_unsigned();
+        let Some(entry) = self.topics.get_mut(key) else { return Ok(()) };
+        let Some(topic) = entry.id else { return Ok(()) };
+        let properties = &mut entry.properties;
+        let record = match &save {
+            Save::CursorSet { id, subscription, acks, properties } => {
+                let name = subscription.as_bytes();
+                Record::CursorSet(topic, *id, CursorSet { name, acks: acks.clone(), properties })
+            }
+            Save::CursorUpdate { id, acks } => Record::CursorUpdate(topic, *id, acks.clone()),
+            Save::CursorDeleted { id } => Record::CursorDelete(topic, *id),
+            Save::Dedup { names, below } => Record::Dedup(topic, dedup(names, *below)),
+            Save::DedupForgotten => Record::DedupDelete(topic),
+            Save::Epoch(epoch) => Record::TopicEpoch(topic, *epoch),
+            Save::Terminated => Record::TopicTerminate(topic),
+            Save::Compacted(time) => {
+                properties.set(COMPACTED, time);
+                return self.put_properties(clock, key, What::Saved(id));
+            }
+            Save::Properties(given) => {
+                properties.given.clone_from(given);
+                return self.put_properties(clock, key, What::Saved(id));
+            }
+        };
+        let ticket = self.log.append(wall_ms, &record)?;
+        self.pending.push_back(Pending { ticket, topic: key, what: What::Saved(id) });
+        Ok(())
+    }
+
+    /// Everything up to a ticket is durable: topics are told, in the order of the log.
+    pub(super) fn on_durable(&mut self, clock: Clock, upto: Ticket) {
+        while let Some(head) = self.pending.pop_front_if(|head| head.ticket <= upto) {
+            match head.what {
+                What::Entry(first) => self.on_entries_durable(clock, head.topic, first, upto),
+                What::Saved(id) => {
+                    self.answer_saved(head.topic, id);
+                    self.with_topic(clock, head.topic, |topic| topic.on_saved(id));
+                }
+                What::Asked(ticket) => self.answer_done(ticket),
+                What::Health { ticket, at } => self.end_probe(clock, ticket, at),
+            }
+        }
+    }
+
+    /// A run of entries of one topic is told at once.
+    fn on_entries_durable(&mut self, clock: Clock, key: Key, first: Position, upto: Ticket) {
+        let mut count = 1;
+        while let Some(next) = self.pending.front()
+            && next.ticket <= upto
+            && next.topic == key
+            && let What::Entry(at) = next.what
+            && at == (Position { ledger: first.ledger, entry: EntryId(first.entry.0 + count) })
+        {
+            self.pending.pop_front();
+            count += 1;
+        }
+        if let Some(entry) = self.topics.get_mut(key) {
+            entry.in_flight -= count as usize;
+        }
+        self.with_topic(clock, key, |topic| topic.on_appended(clock, first, count));
+    }
+
+    /// The journal failed: nothing that is not durable will be (broker 5.8).
+    pub(super) fn on_dead(&mut self, clock: Clock, reason: &str) {
+        log::error!("store {}: {reason}: nothing is stored any more", self.config.store.0);
+        self.state = HostState::Failed(reason.to_owned());
+        self.pending.clear();
+        let keys: Vec<Key> = self.topics.iter().map(|(key, _)| key).collect();
+        for key in keys {
+            if let Some(entry) = self.topics.get_mut(key) {
+                entry.in_flight = 0;
+            }
+            self.with_topic(clock, key, |topic| {
+                topic.on_append_failed(clock);
+                topic.close(clock);
+            });
+        }
+        self.refuse_all_asks(reason);
+    }
+}
+
+/// What deduplication knows, as much of it as fits into a record.
+fn dedup(names: &[(String, u64)], below: Position) -> Dedup<'_> {
+    let mut left = DEDUP_SNAPSHOT_BYTES_MAX;
+    let fitting = names.iter().take_while(|(name, _)| {
+        let rest = left.checked_sub(name.len() + 12);
+        left = rest.unwrap_or(0);
+        rest.is_some()
+    });
+    let names = fitting.map(|(name, sequence)| (name.as_bytes(), *sequence)).collect();
+    Dedup { whole: true, below, names }
+}
