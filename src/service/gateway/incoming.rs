@@ -7,6 +7,7 @@ use crate::session::upstream::{Answer, Failure, FrameInbox, LinkEvent, Role};
 use crate::shard::Links;
 use crate::wire::pulsar::Command;
 use crate::wire::pulsar::frame::{self, FrameError};
+use crate::wire::pulsar::hot::{self, Hot};
 use crate::wire::pulsar::proto as p;
 
 /// A link must end, and why.
@@ -63,16 +64,15 @@ impl Gateway {
         bytes: &[u8],
         frame_max: &mut Option<usize>,
     ) -> Result<(), LinkFault> {
-        let frame = frame::read(bytes)?;
-        match frame.command {
-            Command::SendReceipt(receipt) => return self.on_receipt(io, &receipt),
-            Command::Message(message) => return self.on_message(io, &message, frame.rest),
-            _ => {}
-        }
+        let command = match hot::read(bytes)? {
+            Hot::Receipt(receipt) => return self.on_receipt(io, &receipt),
+            Hot::Message(message, entry) => return self.on_message(io, &message, entry),
+            Hot::Other(command) => command,
+        };
         let now = io.clock().now;
         let Some(broker) = self.links.get_mut(key) else { return Ok(()) };
         let event = match broker.socket().and_then(|conn| io.outbox(conn)) {
-            Some(out) => broker.link.on_command(now, frame.command, out),
+            Some(out) => broker.link.on_command(now, command, out),
             None => return Ok(()),
         };
         self.on_event(io, key, event, frame_max)

@@ -136,6 +136,19 @@ impl Command {
     /// Reads a serialised `BaseCommand`. The order of its fields does not matter, and sub-messages that are
     /// not those of its type are skipped. Required fields of the sub-message that are missing read as zero.
     pub fn decode(bytes: &[u8]) -> Result<Command, CommandError> {
+        match plain(bytes) {
+            Some((number, body)) if Command::is_known(number) => Command::decode_message(bytes, number, body),
+            _ => Command::decode_any(bytes),
+        }
+    }
+
+    fn decode_message(bytes: &[u8], number: u32, body: &[u8]) -> Result<Command, CommandError> {
+        Command::decode_body(number, body)
+            .map_err(|error| CommandError::new(bytes, format!("message of type {number}: {error}")))
+    }
+
+    /// In whatever order its fields come.
+    fn decode_any(bytes: &[u8]) -> Result<Command, CommandError> {
         let malformed = |at| CommandError::new(bytes, format!("malformed field at byte {at}"));
         let mut number = None;
         for field in Fields::new(bytes) {
@@ -153,9 +166,16 @@ impl Command {
         let field =
             field.ok_or_else(|| CommandError::new(bytes, format!("type {number} without its message")))?;
         let body = field.bytes().map_err(|error| malformed(error.at))?;
-        Command::decode_body(number, body)
-            .map_err(|error| CommandError::new(bytes, format!("message of type {number}: {error}")))
+        Command::decode_message(bytes, number, body)
     }
+}
+
+/// Type and sub-message of a command as everybody writes it: the type, then the sub-message of that type, and nothing else.
+pub(super) fn plain(bytes: &[u8]) -> Option<(u32, &[u8])> {
+    let mut fields = Fields::new(bytes);
+    let number = fields.next()?.ok().filter(|field| field.number == TYPE)?.i32().ok()? as u32;
+    let message = fields.next()?.ok().filter(|field| field.number == number)?.bytes().ok()?;
+    fields.next().is_none().then_some((number, message))
 }
 
 #[cfg(test)]

@@ -101,13 +101,18 @@ pub fn size(buffer: &[u8], frame_max: usize) -> Result<Option<usize>, FrameError
 
 /// Reads one whole frame: exactly the bytes that [`size`] announced.
 pub fn read(frame: &[u8]) -> Result<Frame<'_>, FrameError> {
+    let (command, rest) = split(frame)?;
+    Ok(Frame { command: Command::decode(command)?, rest })
+}
+
+/// Parts one whole frame into its serialised command and what follows.
+pub(super) fn split(frame: &[u8]) -> Result<(&[u8], &[u8]), FrameError> {
     let sizes = |what| FrameError::Sizes { total: frame.len(), what };
     let (total, rest) = split_size(frame).ok_or(sizes("no total size"))?;
     if total != rest.len() {
         return Err(sizes("total size"));
     }
-    let (command, rest) = split_sized(rest).ok_or(sizes("command size"))?;
-    Ok(Frame { command: Command::decode(command)?, rest })
+    split_sized(rest).ok_or(sizes("command size"))
 }
 
 /// Reads the part after the command of SEND or MESSAGE and checks its checksum. A bad checksum is no error of

@@ -9,6 +9,7 @@ pub mod compression;
 pub mod entry;
 pub mod frame;
 pub mod hash;
+pub mod hot;
 pub mod message_id;
 pub mod metadata;
 #[rustfmt::skip]

@@ -1,9 +1,10 @@
-//! Reading JSON as Jackson does. simd-json reads the common case; what it refuses or cannot tell (numbers as
-//! they were written, text after the first value, lone surrogates, deep nesting) goes to a lenient reader,
-//! which has the last word. What a text means is written once, over a `Source` of tokens that both
+//! Reading JSON as Jackson does. The usual text is read where it lies; one with escapes, lists or more nesting by simd-json; what
+//! that refuses or cannot tell (numbers as they were written, text after the first value, lone surrogates, deep nesting) goes
+//! to a lenient reader, which has the last word. What a text means is written once, over a `Source` of tokens that all three
 //! implement.
 
 use crate::wire::text::lenient::Lenient;
+use crate::wire::text::plain::Plain;
 use crate::wire::text::tape::{TapeSource, Unsure};
 use simd_json::{Buffers, INPUT_PADDING, Tape};
 use std::borrow::Cow;
@@ -45,8 +46,17 @@ impl Default for JsonReader {
 }
 
 impl JsonReader {
-    /// Reads a text from simd-json's tape; where that cannot tell, with the lenient reader.
+    /// Reads a text where it lies; where that is not plain, from simd-json's tape; where that cannot tell, with the lenient
+    /// reader.
     pub(super) fn read<'a, T: Shape<'a>>(&'a mut self, text: &'a [u8]) -> Result<T, JsonError> {
+        let mut plain = Plain::new(text);
+        match T::read(&mut plain) {
+            Ok(value) if plain.is_done() => Ok(value),
+            _ => self.read_anew(text),
+        }
+    }
+
+    fn read_anew<'a, T: Shape<'a>>(&'a mut self, text: &'a [u8]) -> Result<T, JsonError> {
         self.padded.clear();
         self.padded.extend_from_slice(text);
         self.padded.resize(text.len() + INPUT_PADDING, b' ');

@@ -8,6 +8,7 @@ pub mod date;
 pub mod json;
 pub mod keys;
 mod lenient;
+mod plain;
 pub mod reply;
 pub mod request;
 mod tape;
