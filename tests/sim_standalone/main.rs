@@ -7,5 +7,6 @@
 )]
 
 mod client;
+mod messages;
 mod questions;
 mod world;
