@@ -1,6 +1,8 @@
 //! Sweeps seeds of the host's simulation for as long as wanted: `pulsegate-simulate FIRST COUNT`. Prints the seeds that fail, each to
 //! be replayed with `SIM_SEED=n cargo test --test sim_host`. Ends with 1 if any did.
 
+#[path = "../../tests/sim_host/clients.rs"]
+mod clients;
 #[path = "../../tests/sim_store/disk.rs"]
 #[allow(dead_code, unreachable_pub)] // the disk's faults at rest are the store's own tests
 mod disk;
