@@ -290,6 +290,7 @@ impl Host {
     pub(super) fn admit(&mut self, clock: Clock, key: Key, connection: ConnectionId, command: Command) {
         match command {
             Command::Producer(producer) => {
+                self.check_quota(clock, key, false);
                 let of = (self.config.store.0, self.config.stores);
                 let number = self.producers_named * u64::from(of.1) + u64::from(of.0);
                 self.producers_named += 1;

@@ -342,6 +342,9 @@ impl Host {
         let (Some(topic), Some(rules)) = (entry.topic(), entry.rules.clone()) else { return };
         let limit = u64::try_from(rules.backlog_size.limit).ok().filter(|limit| *limit > 0);
         let age = u64::try_from(rules.backlog_age.limit).ok().filter(|limit| *limit > 0);
+        if limit.is_none() && age.is_none() && !topic.is_over_quota() {
+            return;
+        }
         let mut code = None;
         let mut skips = Vec::new();
         let mut expired = Vec::new();

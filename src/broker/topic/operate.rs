@@ -51,6 +51,11 @@ impl Topic {
         }
     }
 
+    /// Newcomers that would publish are kept out.
+    pub fn is_over_quota(&self) -> bool {
+        self.over_quota.is_some()
+    }
+
     /// Names of its subscriptions, and whether each is durable.
     pub fn subscriptions(&self) -> impl Iterator<Item = (&str, bool)> {
         self.subscriptions.iter().map(|(name, found)| (name.as_str(), found.durable))
