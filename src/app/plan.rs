@@ -36,6 +36,8 @@ impl Plan {
             },
             drain_spread: config.shutdown_spread,
             drain_time_max: config.shutdown_time_max,
+            data: None,
+            meta: None,
         };
         // Without a cap of the operator's own, one full core is the measure: few are meant to fill all.
         let full_cores = if config.connections_max.is_some() { run.cores.len() as u64 } else { 1 };

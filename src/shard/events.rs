@@ -144,7 +144,9 @@ impl Links {
             Letter::Resolved { token, result } => handler.on_resolved(self, token, result),
             Letter::Disk { store, op, result } => handler.on_disk(self, store, op, result),
             Letter::Meta(news) => self.meta_news(handler, news),
-            Letter::Parcel(_) => debug_assert!(false, "drivers take parcels themselves"),
+            Letter::Parcel(_) | Letter::Opened(_) => {
+                debug_assert!(false, "drivers take these themselves");
+            }
         }
     }
 

@@ -4,6 +4,7 @@ use crate::base::limit;
 use crate::broker::admin::{AdminAnswer, AdminAsk};
 use crate::broker::host::{Reply, Request};
 use crate::metrics::CoreReport;
+use crate::shard::disk::Opened;
 use crate::shard::links::ConnKey;
 use crate::shard::meta::MetaNews;
 use crate::shard::sys::Bell;
@@ -76,6 +77,7 @@ pub(crate) enum Letter {
     Mail { from: ShardId, mail: Mail },
     Resolved { token: u64, result: Result<Vec<SocketAddr>, String> },
     Parcel(Box<Parcel>),
+    Opened(Box<Opened>),
     Disk { store: StoreId, op: OpId, result: Result<Completion, DiskError> },
     Meta(MetaNews),
 }

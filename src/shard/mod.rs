@@ -4,9 +4,11 @@
 mod bufring;
 mod clock;
 mod conn;
+mod disk;
 mod drive;
 mod ending;
 mod events;
+pub mod folder;
 mod gates;
 pub mod links;
 pub mod mesh;
@@ -21,6 +23,7 @@ mod simulate;
 mod sys;
 mod watchdog;
 
+pub use folder::{DataFolder, FolderError, FolderOptions};
 pub use links::{Closed, ConnKey, Door, Handler, Links};
 pub use mesh::{Mail, ShardId};
 pub use probe::probe;

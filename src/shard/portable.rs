@@ -4,10 +4,12 @@
 use crate::base::time::Instant;
 use crate::shard::clock;
 use crate::shard::conn::{SEND_MAX, Wish};
+use crate::shard::disk::{Disk, Job};
 use crate::shard::ending::{Advice, Ending};
 use crate::shard::links::{ConnKey, Door, Handler, Links, Post};
 use crate::shard::mesh::{Handed, Letter, Mesh, Parcel, ShardId};
-use crate::shard::reactor::{LETTERS_PER_TURN, Seat};
+use crate::shard::meta::MetaWriter;
+use crate::shard::reactor::{LETTERS_PER_TURN, ROUNDS_PER_TURN, Seat};
 use crate::shard::resolver::Resolver;
 use crate::shard::sys;
 use gates::Gate;
@@ -56,6 +58,10 @@ pub(crate) struct Portable {
     mailbox: Receiver<Letter>,
     mail_waits: bool,
     resolver: Resolver,
+    disk: Option<Disk>,
+    /// Jobs that met a full queue.
+    jobs: VecDeque<Job>,
+    meta: Option<MetaWriter>,
     /// One for each door; none once the core stops.
     gates: Vec<Gate>,
     sockets: Vec<Option<Socket>>,
@@ -89,6 +95,9 @@ impl Portable {
             mailbox: seat.mailbox,
             mail_waits: true,
             resolver: seat.resolver,
+            disk: seat.disk,
+            jobs: VecDeque::new(),
+            meta: seat.meta,
             gates,
             sockets: Vec::new(),
             free: Vec::new(),
@@ -126,7 +135,7 @@ impl Portable {
         let again = gates::next_accept(&self.gates, self.links.may_accept());
         let deadline = self.links.next_deadline().unwrap_or(Instant::FAR).min(until).min(again);
         let busy = self.links.has_work() || self.mail_waits || !self.ready.is_empty();
-        let busy = busy || !self.failed.is_empty() || !self.parcels.is_empty();
+        let busy = busy || !self.failed.is_empty() || !self.parcels.is_empty() || !self.jobs.is_empty();
         let time = match deadline {
             _ if busy => Some(Duration::ZERO),
             Instant::FAR => None,
@@ -164,6 +173,8 @@ impl Portable {
                 }
             }
         }
+        // Before what arrived on sockets: see `Handler::on_mail`.
+        self.take_letters(handler);
         for (key, errno) in std::mem::take(&mut self.failed) {
             self.links.connected(handler, key, Err(errno));
         }
@@ -174,10 +185,14 @@ impl Portable {
         for door in 0..self.gates.len() {
             self.accept(handler, Door(door as u8));
         }
-        self.take_letters(handler);
-        self.links.run_due(handler);
-        handler.on_turn_end(&mut self.links);
-        self.carry_out(handler);
+        for _ in 0..ROUNDS_PER_TURN {
+            self.links.run_due(handler);
+            handler.on_turn_end(&mut self.links);
+            self.carry_out(handler);
+            if self.links.letters.is_empty() {
+                break;
+            }
+        }
     }
 
     fn socket(&mut self, number: u32) -> Option<&mut Socket> {
@@ -316,7 +331,7 @@ impl Portable {
             let Some((to, parcel)) = self.parcels.pop_front() else { break };
             self.send_parcel(to, parcel);
         }
-        if !std::mem::take(&mut self.mail_waits) {
+        if !std::mem::take(&mut self.mail_waits) && !self.mesh.is_rung(self.shard) {
             return;
         }
         self.mesh.heard_bell(self.shard);
@@ -346,10 +361,22 @@ impl Portable {
         }
     }
 
+    fn carry_out_disk(&mut self) {
+        let shard = self.shard;
+        let Some(disk) = &self.disk else { return self.links.refuse_disk() };
+        let asked = self.links.disk.drain(..);
+        self.jobs.extend(asked.map(|(store, op, request)| Job::Run { shard, store, op, request }));
+        while let Some(job) = self.jobs.pop_front() {
+            if let Err(job) = disk.ask(job) {
+                return self.jobs.push_front(job);
+            }
+        }
+    }
+
     fn carry_out<H: Handler>(&mut self, handler: &mut H) {
         self.resolver.ask_all(&mut self.links);
-        self.links.refuse_disk();
-        self.links.refuse_meta();
+        self.carry_out_disk();
+        MetaWriter::write_all(self.meta.as_ref(), &mut self.links);
         while let Some(key) = self.links.next_dirty() {
             while let Some(wish) = self.links.step(key) {
                 self.carry_out_wish(handler, key, wish);

@@ -1,12 +1,15 @@
 //! The ring driver: carries the wishes of a [`Links`] out through a [`Ring`] and reports what became of them.
 //! One `io_uring_enter` a turn; `drive.rs` decides how long it may wait.
 
+use crate::base::limit;
 use crate::base::time::Instant;
 use crate::shard::clock;
 use crate::shard::conn::{Reading, Wish};
+use crate::shard::disk::{Disk, Flights};
 use crate::shard::gates::Gate;
 use crate::shard::links::{ConnKey, Handler, Links};
 use crate::shard::mesh::{Handed, Letter, Mesh, Parcel, ShardId};
+use crate::shard::meta::MetaWriter;
 use crate::shard::resolver::Resolver;
 use crate::shard::ring::{Event, Op, Ring, TICKET_MASK};
 use socket2::Socket;
@@ -24,8 +27,10 @@ const BUFFERS: u16 = 512;
 const BUFFER_LENGTH: u32 = 8 * 1024;
 /// Direct descriptors beyond the connection table: sockets on their way in or out, accepted too many.
 const SPARE_SOCKETS: u32 = 64;
-/// Letters taken in one turn: mail must not keep a core from its sockets.
-pub(crate) const LETTERS_PER_TURN: usize = 512;
+/// Letters taken in one turn: all that can be waiting, since what arrived on sockets comes after them.
+pub(crate) const LETTERS_PER_TURN: usize = limit::MAILBOX_MAX;
+/// Times the end of a turn is gone through again for what needed no kernel: flushes of journals that are durable already.
+pub(crate) const ROUNDS_PER_TURN: usize = 4;
 /// Sockets from other cores whose parcel has not come yet, or whose parcel came first.
 const ARRIVALS_MAX: usize = 64 * 1024;
 
@@ -38,6 +43,9 @@ pub(crate) struct Seat {
     pub(crate) mesh: Arc<Mesh>,
     pub(crate) mailbox: Receiver<Letter>,
     pub(crate) resolver: Resolver,
+    /// Without a data folder there is none.
+    pub(crate) disk: Option<Disk>,
+    pub(crate) meta: Option<MetaWriter>,
     /// One for each door.
     pub(crate) listeners: Vec<Socket>,
     pub(crate) connections_max: u32,
@@ -60,6 +68,9 @@ pub(crate) struct Reactor {
     mail_waits: bool,
     bell_armed: bool,
     resolver: Resolver,
+    pub(super) disk: Option<Disk>,
+    pub(super) flights: Flights,
+    meta: Option<MetaWriter>,
     /// One for each door; none once the core stops.
     pub(super) gates: Vec<Gate>,
     /// Met an empty buffer ring; re-armed at most one for each buffer and turn.
@@ -91,6 +102,9 @@ impl Reactor {
             mail_waits: true,
             bell_armed: false,
             resolver: seat.resolver,
+            disk: seat.disk,
+            flights: Flights::default(),
+            meta: seat.meta,
             gates,
             starved: VecDeque::new(),
             arrivals: BTreeMap::new(),
@@ -115,6 +129,8 @@ impl Reactor {
         self.links.set_clock(clock::read());
         let mut events = std::mem::take(&mut self.events);
         self.ring.reap(&mut events);
+        // Before what arrived on sockets: see `Handler::on_mail`.
+        self.take_letters(handler);
         for event in &events {
             self.complete(handler, event);
         }
@@ -124,16 +140,24 @@ impl Reactor {
         self.links.stats.turns += 1;
         self.links.stats.enters = self.ring.enters;
         self.links.stats.completions += count as u64;
-        self.take_letters(handler);
-        self.links.run_due(handler);
-        handler.on_turn_end(&mut self.links);
-        self.carry_out(handler);
+        for _ in 0..ROUNDS_PER_TURN {
+            self.links.run_due(handler);
+            handler.on_turn_end(&mut self.links);
+            self.carry_out(handler);
+            if self.links.letters.is_empty() {
+                break;
+            }
+        }
         Ok(count)
     }
 
     /// True when the next turn finds something to do without any completion.
     pub(crate) fn has_work(&self) -> bool {
-        self.links.has_work() || self.mail_waits || !self.starved.is_empty() || !self.parcels.is_empty()
+        self.links.has_work()
+            || self.flights.has_work()
+            || self.mail_waits
+            || !self.starved.is_empty()
+            || !self.parcels.is_empty()
     }
 
     /// When the next timer is due.
@@ -173,6 +197,11 @@ impl Reactor {
             Op::Adopt => {
                 if let Ok(socket) = u32::try_from(event.result) {
                     self.arrived(handler, event.ticket(), Arrival::Socket(socket));
+                }
+            }
+            Op::File => {
+                if let Some((store, op, result)) = self.on_file(event) {
+                    handler.on_disk(&mut self.links, store, op, result);
                 }
             }
             Op::Bell => {
@@ -281,7 +310,8 @@ impl Reactor {
     }
 
     fn take_letters<H: Handler>(&mut self, handler: &mut H) {
-        if !std::mem::take(&mut self.mail_waits) {
+        // What was posted before this turn's bytes arrived is seen here, whether or not the bell was heard yet.
+        if !std::mem::take(&mut self.mail_waits) && !self.mesh.is_rung(self.shard) {
             return;
         }
         self.mesh.heard_bell(self.shard);
@@ -292,6 +322,7 @@ impl Reactor {
                     Handed::Ticket(ticket) => self.arrived(handler, ticket, Arrival::Parcel(parcel)),
                     Handed::Stream(_) => debug_assert!(false, "rings hand over by ticket"),
                 },
+                Letter::Opened(opened) => self.on_opened(*opened),
                 other => self.links.letter(handler, other),
             }
         }
@@ -302,8 +333,8 @@ impl Reactor {
     fn carry_out<H: Handler>(&mut self, handler: &mut H) {
         self.arm();
         self.resolver.ask_all(&mut self.links);
-        self.links.refuse_disk();
-        self.links.refuse_meta();
+        self.carry_out_disk();
+        MetaWriter::write_all(self.meta.as_ref(), &mut self.links);
         while let Some(key) = self.links.next_dirty() {
             while let Some(wish) = self.links.step(key) {
                 self.carry_out_wish(handler, key, wish);

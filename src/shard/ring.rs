@@ -4,9 +4,12 @@
 //! Needs Linux 6.7: multishot accept into direct descriptors, deferred task work, socket options through the ring.
 #![allow(unsafe_code)]
 
+mod files;
+
 use crate::base::table::{Key, Table};
 use crate::shard::bufring::BufRing;
 use crate::shard::conn::SEND_MAX;
+use crate::shard::disk::Flight;
 use crate::shard::links::Door;
 use crate::shard::sys;
 use io_uring::types::{CancelBuilder, DestinationSlot, Fd, Fixed, SubmitArgs, Timespec};
@@ -47,9 +50,10 @@ pub(crate) enum Op {
     Move,
     Adopt,
     Bell,
+    File,
 }
 
-const OPS: [Op; 12] = [
+const OPS: [Op; 13] = [
     Op::Ignored,
     Op::Accept,
     Op::Name,
@@ -62,6 +66,7 @@ const OPS: [Op; 12] = [
     Op::Move,
     Op::Adopt,
     Op::Bell,
+    Op::File,
 ];
 
 /// A completion: operation, key or ticket, result.
@@ -152,6 +157,7 @@ pub(crate) struct Ring {
     naming: Table<Naming>,
     connects: BTreeMap<Key, Box<SockAddr>>,
     bell: Box<[u8; 8]>,
+    flights: Table<Flight>,
     /// Operations whose memory the kernel may still use; the ring may only be dropped at 0.
     using_memory: usize,
     pub(crate) enters: u64,
@@ -177,6 +183,7 @@ impl Ring {
             naming: Table::default(),
             connects: BTreeMap::new(),
             bell: Box::new([0; 8]),
+            flights: Table::default(),
             using_memory: 0,
             enters: 0,
         })
@@ -478,6 +485,7 @@ impl Drop for Ring {
         std::mem::forget(std::mem::take(&mut self.sends));
         std::mem::forget(std::mem::take(&mut self.naming));
         std::mem::forget(std::mem::take(&mut self.connects));
+        std::mem::forget(std::mem::take(&mut self.flights));
         std::mem::forget(std::mem::replace(&mut self.bell, Box::new([0; 8])));
         self.buffers.leak();
     }

@@ -1,9 +1,12 @@
 //! Starts the cores: listeners, executors, watchdog; stops them again.
 
+use crate::shard::disk::Disk;
 use crate::shard::drive::drive;
 use crate::shard::ending::Ending;
+use crate::shard::folder::DataFolder;
 use crate::shard::links::Handler;
 use crate::shard::mesh::{Mesh, ShardId};
+use crate::shard::meta::{MetaStore, MetaWriter};
 use crate::shard::portable::Portable;
 use crate::shard::probe::{SPARE_DESCRIPTORS, probe};
 use crate::shard::reactor::{Reactor, Seat};
@@ -18,6 +21,7 @@ use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::sync::mpsc::{RecvTimeoutError, Sender, channel};
 use std::task::Waker;
+use std::thread::JoinHandle;
 use std::time::Duration;
 
 /// A core must have begun after this.
@@ -57,6 +61,10 @@ pub struct RunConfig {
     pub drain_spread: Duration,
     /// The stop ends at the latest after this.
     pub drain_time_max: Duration,
+    /// Where [`Links::disk`](crate::shard::Links::disk) finds its files; without one it fails.
+    pub data: Option<Arc<DataFolder>>,
+    /// What [`Links::write_meta`](crate::shard::Links::write_meta) writes to; without one it is refused.
+    pub meta: Option<MetaStore>,
 }
 
 /// Why the cores could not be started; `Display` names the setting and the mend.
@@ -90,6 +98,8 @@ pub struct Running {
     pub fallback: Option<String>,
     mesh: Arc<Mesh>,
     cores: Vec<Thread>,
+    /// They end when the cores have ended: then the data folder is free.
+    helpers: Vec<JoinHandle<()>>,
     watchdog: Option<Watchdog>,
 }
 
@@ -154,6 +164,11 @@ impl Running {
                 result = result.and(Err(format!("core {shard}: {reason}")));
             }
         }
+        for helper in self.helpers.drain(..) {
+            if helper.join().is_err() {
+                result = result.and(Err("a helper thread died".to_owned()));
+            }
+        }
         if let Some(watchdog) = self.watchdog.take() {
             watchdog.end();
         }
@@ -161,10 +176,30 @@ impl Running {
     }
 }
 
+impl Running {
+    fn start_helpers(
+        &mut self,
+        data: Option<Arc<DataFolder>>,
+        meta: Option<MetaStore>,
+    ) -> io::Result<(Option<Disk>, Option<MetaWriter>)> {
+        let disk = data.map(|folder| Disk::start(folder, &self.mesh)).transpose()?;
+        let disk = disk.map(|(disk, threads)| {
+            self.helpers.extend(threads);
+            disk
+        });
+        let meta = meta.map(|store| store.start(&self.mesh)).transpose()?;
+        let meta = meta.map(|(writer, thread)| {
+            self.helpers.push(thread);
+            writer
+        });
+        Ok((disk, meta))
+    }
+}
+
 impl Drop for Running {
     /// Cores never outlive the handle.
     fn drop(&mut self) {
-        if !self.cores.is_empty() {
+        if !self.cores.is_empty() || !self.helpers.is_empty() {
             self.stop();
             if let Err(reason) = self.wait() {
                 log::error!("{reason}");
@@ -193,8 +228,17 @@ where
     let make = Arc::new(make);
     let (started, starts) = channel();
     let register = watchdog.register();
-    let mut running =
-        Running { listening, driver, fallback, mesh, cores: Vec::new(), watchdog: Some(watchdog) };
+    let mut running = Running {
+        listening,
+        driver,
+        fallback,
+        mesh,
+        cores: Vec::new(),
+        helpers: Vec::new(),
+        watchdog: Some(watchdog),
+    };
+    // After `running`, so that they are gone before it waits for the helpers, however this ends.
+    let (disk, meta) = running.start_helpers(config.data, config.meta).map_err(failed)?;
     for (index, mailbox) in mailboxes.into_iter().enumerate() {
         let shard = ShardId(index as u16);
         let seat = Seat {
@@ -202,6 +246,8 @@ where
             mesh: Arc::clone(&running.mesh),
             mailbox,
             resolver: resolver.clone(),
+            disk: disk.clone(),
+            meta: meta.clone(),
             listeners: listeners.iter_mut().filter_map(Vec::pop).collect(),
             connections_max,
             drain_spread: config.drain_spread,
@@ -216,7 +262,7 @@ where
         };
         running.cores.push(core.map_err(|reason| core_error(shard, &reason))?);
     }
-    drop(started);
+    drop((started, disk, meta));
     // Every core tells; a core whose thread dies before drops its sender.
     for _ in 0..running.cores.len() {
         match starts.recv_timeout(START_TIME_MAX) {
@@ -226,6 +272,7 @@ where
                 // One that has not begun cannot be told to stop: it is left behind, as the process is to end.
                 running.mesh.stop();
                 running.cores.clear();
+                running.helpers.clear();
                 return Err(core_error(
                     ShardId(0),
                     &format!("a core did not begin within {START_TIME_MAX:?}"),

@@ -74,6 +74,8 @@ impl Served {
             driver,
             drain_spread: Duration::from_millis(100),
             drain_time_max: Duration::from_secs(5),
+            data: None,
+            meta: None,
         };
         let config = Arc::new(config);
         let running = run(run_config, move |shard| Gateway::new(config.clone(), shard, cores, 7)).unwrap();

@@ -43,6 +43,8 @@ pub fn config(driver: Driver, cores: usize) -> RunConfig {
         driver,
         drain_spread: Duration::from_millis(10),
         drain_time_max: Duration::from_millis(500),
+        data: None,
+        meta: None,
     }
 }
 

@@ -2,7 +2,12 @@
 //! any log (tenants, namespaces, policies, partitioned topics, schemas). One thread of its own writes it; every core is
 //! told of each change, in the order of the commits.
 
+mod writer;
+
 use std::sync::Arc;
+
+pub(crate) use writer::MetaWriter;
+pub use writer::{MetaError, MetaStore};
 
 /// One key of a write.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -70,3 +75,6 @@ pub enum MetaRefusal {
     #[error("{0}")]
     Failed(String),
 }
+
+#[cfg(test)]
+mod tests;
