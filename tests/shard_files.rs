@@ -101,7 +101,7 @@ fn block(store: u16, number: u64) -> u8 {
     (u64::from(store) * 31 + number * 7 + 1) as u8
 }
 
-const WRITES: u64 = 60;
+const WRITES: u64 = 12;
 
 /// What a log does: a slot is made, frames are written and flushed, some settle into a segment that is read back.
 fn list(store: u16) -> VecDeque<DiskOp> {
@@ -199,7 +199,7 @@ fn change(key: &str, expect: Expect, value: &str) -> MetaChange {
 #[test]
 fn every_core_hears_of_every_commit_in_one_order_and_the_asker_of_its_own() {
     const CORES: usize = 3;
-    const EACH: usize = 80;
+    const EACH: usize = 30;
     for driver in drivers() {
         let path = fresh("meta", driver);
         let (store, records) = MetaStore::open(&path).unwrap();

@@ -14,7 +14,7 @@ use crate::shard::ending::{Advice, Ending};
 use crate::shard::links::Handler;
 use crate::shard::mesh::{Mesh, Pulse, ShardId};
 use crate::shard::reactor::Reactor;
-use crate::shard::sys::Bell;
+use crate::shard::sys::Signal;
 use glommio::timer::Timer;
 use std::future::{Future, poll_fn};
 use std::io;
@@ -83,7 +83,7 @@ pub(crate) async fn drive<H: Handler>(
     let task = poll_fn(|cx| Poll::Ready(cx.waker().clone())).await;
     register(task.clone());
     let alarm = Waker::from(Arc::new(Alarm { mesh: Arc::clone(&mesh), shard: reactor.links.shard(), task }));
-    let signal = Bell::for_ring()?;
+    let signal = Signal::new()?;
     reactor.ring.register_signal(signal.raw())?;
     let file = signal.as_glommio_file()?;
     let mut reading: Option<Reading<'_>> = None;
@@ -122,11 +122,12 @@ pub(crate) async fn drive<H: Handler>(
             guard.timer = None; // Asleep for a reason: no timer.
             let deadline = reactor.next_deadline().unwrap_or(Instant::FAR).min(ending.deadline());
             reactor.ring.set_signal(true);
-            if !reactor.ring.is_ready() {
+            if !reactor.ring.is_ready() && mesh.begin_to_wait(reactor.links.shard()) {
                 reactor.links.stats.parks += 1;
                 let read = || Box::pin(async { drop(file.read_at(0, 8).await) }) as Reading<'_>;
                 park(pulse, deadline, &alarm, &mut reading, read).await;
             }
+            mesh.end_to_wait(reactor.links.shard());
             reactor.ring.set_signal(false);
             last_event = clock::monotonic();
         }

@@ -123,6 +123,8 @@ struct Core {
     bell: Bell,
     /// The bell was rung and the core has not looked since: no need to ring again.
     rung: AtomicBool,
+    /// The core waits for something to happen, or is about to: only then does ringing cost a system call.
+    waits: AtomicBool,
     /// Descriptor of the core's ring, -1 while it has none.
     ring: AtomicI32,
     pulse: Pulse,
@@ -141,7 +143,8 @@ impl Mesh {
         for bell in bells {
             let (sender, mailbox) = sync_channel(limit::MAILBOX_MAX);
             let (rung, ring) = (AtomicBool::new(false), AtomicI32::new(-1));
-            cores.push(Core { sender, bell, rung, ring, pulse: Pulse::default() });
+            let waits = AtomicBool::new(false);
+            cores.push(Core { sender, bell, rung, waits, ring, pulse: Pulse::default() });
             mailboxes.push(mailbox);
         }
         (Mesh { cores, stopping: AtomicBool::new(false) }, mailboxes)
@@ -180,9 +183,21 @@ impl Mesh {
     /// Wakes a core, asleep or blocked in its ring.
     pub(crate) fn ring_bell(&self, to: ShardId) {
         let core = self.core(to);
-        if !core.rung.swap(true, Ordering::SeqCst) {
+        // Either we see that it waits, or it sees, before it waits, that the bell was rung.
+        if !core.rung.swap(true, Ordering::SeqCst) && core.waits.load(Ordering::SeqCst) {
             core.bell.ring();
         }
+    }
+
+    /// The core is about to wait. False: its bell was rung before, so it must look first.
+    pub(crate) fn begin_to_wait(&self, shard: ShardId) -> bool {
+        self.core(shard).waits.store(true, Ordering::SeqCst);
+        !self.is_rung(shard)
+    }
+
+    /// The core waits no longer: it looks at its mailbox by itself.
+    pub(crate) fn end_to_wait(&self, shard: ShardId) {
+        self.core(shard).waits.store(false, Ordering::SeqCst);
     }
 
     /// The core heard its bell and is about to look: what is posted from here on rings again.

@@ -137,7 +137,7 @@ impl Portable {
         let busy = self.links.has_work() || self.mail_waits || !self.ready.is_empty();
         let busy = busy || !self.failed.is_empty() || !self.parcels.is_empty() || !self.jobs.is_empty();
         let time = match deadline {
-            _ if busy => Some(Duration::ZERO),
+            _ if busy || !self.mesh.begin_to_wait(self.shard) => Some(Duration::ZERO),
             Instant::FAR => None,
             at => Some(at.since(clock::monotonic())),
         };
@@ -146,7 +146,9 @@ impl Portable {
             self.mesh.pulse(self.shard).asleep_until.store(deadline.0.max(1), Ordering::SeqCst);
         }
         self.links.stats.enters += 1;
-        match self.poll.poll(events, time) {
+        let polled = self.poll.poll(events, time);
+        self.mesh.end_to_wait(self.shard);
+        match polled {
             Err(error) if error.kind() != io::ErrorKind::Interrupted => Err(error),
             _ => Ok(()),
         }

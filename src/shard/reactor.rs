@@ -124,8 +124,10 @@ impl Reactor {
 
     /// Submits, waits, delivers everything that came, carries out what the handler wished. Returns how many completions.
     pub(crate) fn turn<H: Handler>(&mut self, handler: &mut H, wait: Option<Duration>) -> io::Result<usize> {
-        let wait = wait.filter(|_| !self.has_work());
-        self.ring.enter(wait)?;
+        let wait = wait.filter(|_| !self.has_work() && self.mesh.begin_to_wait(self.shard));
+        let entered = self.ring.enter(wait);
+        self.mesh.end_to_wait(self.shard);
+        entered?;
         self.links.set_clock(clock::read());
         let mut events = std::mem::take(&mut self.events);
         self.ring.reap(&mut events);

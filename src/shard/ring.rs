@@ -156,7 +156,7 @@ pub(crate) struct Ring {
     sends: Vec<Option<Vec<u8>>>,
     naming: Table<Naming>,
     connects: BTreeMap<Key, Box<SockAddr>>,
-    bell: Box<[u8; 8]>,
+    bell: Box<[u8; sys::BELL_BYTES]>,
     flights: Table<Flight>,
     /// Operations whose memory the kernel may still use; the ring may only be dropped at 0.
     using_memory: usize,
@@ -182,7 +182,7 @@ impl Ring {
             sends: Vec::new(),
             naming: Table::default(),
             connects: BTreeMap::new(),
-            bell: Box::new([0; 8]),
+            bell: Box::new([0; sys::BELL_BYTES]),
             flights: Table::default(),
             using_memory: 0,
             enters: 0,
@@ -443,7 +443,7 @@ impl Ring {
 
     /// Waits for the bell.
     pub(crate) fn listen_to_bell(&mut self, bell: RawFd) {
-        let entry = opcode::Read::new(Fd(bell), self.bell.as_mut_ptr(), 8).build();
+        let entry = opcode::Read::new(Fd(bell), self.bell.as_mut_ptr(), sys::BELL_BYTES as u32).build();
         self.using_memory += 1;
         self.push(entry.user_data(plain(Op::Bell)));
     }
@@ -486,7 +486,7 @@ impl Drop for Ring {
         std::mem::forget(std::mem::take(&mut self.naming));
         std::mem::forget(std::mem::take(&mut self.connects));
         std::mem::forget(std::mem::take(&mut self.flights));
-        std::mem::forget(std::mem::replace(&mut self.bell, Box::new([0; 8])));
+        std::mem::forget(std::mem::replace(&mut self.bell, Box::new([0; sys::BELL_BYTES])));
         self.buffers.leak();
     }
 }

@@ -3,6 +3,8 @@
 #![allow(unsafe_code)]
 
 use rustix::event::{EventfdFlags, eventfd};
+use rustix::fs::{OFlags, fcntl_setfl};
+use rustix::pipe::{PipeFlags, pipe_with};
 use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 use socket2::{Domain, Protocol, Socket, Type};
 use std::io;
@@ -12,34 +14,64 @@ use std::os::fd::{AsRawFd, BorrowedFd, FromRawFd, IntoRawFd, OwnedFd, RawFd};
 /// Connections the kernel keeps for us until we accept them. It cuts this to `net.core.somaxconn`.
 const BACKLOG: i32 = 4096;
 
-/// An eventfd that wakes one core.
+/// Bytes of a bell that are heard at once: one for each time it was rung.
+pub(crate) const BELL_BYTES: usize = 64;
+
+/// A pipe that wakes one core. Not an eventfd: a ring that has a signal of its own (also an eventfd) puts that signal off
+/// while a thread is writing to another eventfd, and a parked core would hear of its bell late or never.
 #[derive(Debug)]
-pub(crate) struct Bell(OwnedFd);
+pub(crate) struct Bell {
+    heard: OwnedFd,
+    rung: OwnedFd,
+}
 
 impl Bell {
     /// For a read that waits in a ring: with `O_NONBLOCK` the ring would answer `EAGAIN` at once.
     pub(crate) fn for_ring() -> io::Result<Bell> {
-        Ok(Bell(eventfd(0, EventfdFlags::CLOEXEC)?))
+        Bell::new(false)
     }
 
     /// For readiness polling.
     pub(crate) fn for_poll() -> io::Result<Bell> {
-        Ok(Bell(eventfd(0, EventfdFlags::CLOEXEC | EventfdFlags::NONBLOCK)?))
+        Bell::new(true)
+    }
+
+    fn new(poll: bool) -> io::Result<Bell> {
+        let (heard, rung) = pipe_with(PipeFlags::CLOEXEC)?;
+        // Whoever rings never waits: a full pipe has been rung.
+        fcntl_setfl(&rung, OFlags::NONBLOCK)?;
+        if poll {
+            fcntl_setfl(&heard, OFlags::NONBLOCK)?;
+        }
+        Ok(Bell { heard, rung })
     }
 
     /// Wakes the core. May be called from any thread.
     pub(crate) fn ring(&self) {
-        if let Err(error) = rustix::io::write(&self.0, &1u64.to_ne_bytes()) {
-            log::error!("a core cannot be woken: {error}");
+        match rustix::io::write(&self.rung, &[1]) {
+            Ok(_) | Err(rustix::io::Errno::AGAIN) => {}
+            Err(error) => log::error!("a core cannot be woken: {error}"),
         }
     }
 
     /// Silences a bell made by `for_poll`.
     pub(crate) fn hear(&self) {
-        let mut count = [0u8; 8];
-        // EAGAIN: it was silent already.
-        let silent = rustix::io::read(&self.0, &mut count);
-        debug_assert!(matches!(silent, Ok(8) | Err(rustix::io::Errno::AGAIN)), "{silent:?}");
+        let mut bytes = [0u8; BELL_BYTES];
+        while matches!(rustix::io::read(&self.heard, &mut bytes), Ok(BELL_BYTES)) {}
+    }
+
+    pub(crate) fn raw(&self) -> RawFd {
+        self.heard.as_raw_fd()
+    }
+}
+
+/// The eventfd that a ring writes for each completion while its core is parked.
+#[derive(Debug)]
+pub(crate) struct Signal(OwnedFd);
+
+impl Signal {
+    pub(crate) fn new() -> io::Result<Signal> {
+        Ok(Signal(eventfd(0, EventfdFlags::CLOEXEC)?))
     }
 
     pub(crate) fn raw(&self) -> RawFd {
