@@ -1,5 +1,7 @@
 //! Every setting in one table: the keys of the original's `websocket.conf` (API 8) and pulsegate's own, what
-//! each does here, its default, range and unit. What is not in [`KEYS`] is an unknown key.
+//! each does here, its default, range and unit. `standalone` has those of `broker_keys` besides.
+
+use crate::config::broker_keys::{BROKER_KEYS, IDLE_PREFIXES};
 
 /// One setting.
 #[derive(Debug)]
@@ -62,17 +64,47 @@ pub enum Type {
 /// Everything behind this prefix configures the original's Java client and has no effect.
 pub const CLIENT_PREFIX: &str = "brokerClient_";
 
-/// The key of that name.
-pub fn find(name: &str) -> Option<&'static Key> {
-    KEYS.iter().find(|key| key.name == name)
+/// Which program settings are for: each has its keys.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Program {
+    /// `serve`: the gateway in front of other brokers.
+    #[default]
+    Gateway,
+    /// `standalone`: the gateway with a broker of its own.
+    Standalone,
 }
 
-/// The known name that takes the fewest edits, if so few that it may have been meant.
-pub fn nearest(name: &str) -> Option<&'static str> {
-    let wanted = name.to_ascii_lowercase();
-    let distance = |key: &Key| edit_distance(&wanted, &key.name.to_ascii_lowercase());
-    let (edits, nearest) = KEYS.iter().map(|key| (distance(key), key.name)).min()?;
-    (edits <= 2 + name.len() / 5).then_some(nearest)
+impl Program {
+    /// All of its keys. What `standalone` has of its own comes first, and before a key of the gateway of the same name.
+    pub fn keys(self) -> impl Iterator<Item = &'static Key> {
+        let own = match self {
+            Program::Gateway => &[][..],
+            Program::Standalone => BROKER_KEYS,
+        };
+        own.iter().chain(KEYS.iter().filter(move |key| own.iter().all(|other| other.name != key.name)))
+    }
+
+    /// The key of that name.
+    pub fn find(self, name: &str) -> Option<&'static Key> {
+        self.keys().find(|key| key.name == name)
+    }
+
+    /// Keys that begin so have no effect, whatever they are. The reason.
+    pub fn is_idle(self, name: &str) -> Option<&'static str> {
+        if name.starts_with(CLIENT_PREFIX) {
+            return Some("it is for the Java client");
+        }
+        let other = self == Program::Standalone && IDLE_PREFIXES.iter().any(|prefix| name.starts_with(prefix));
+        other.then_some("it is for a part of the original that does not exist here")
+    }
+
+    /// The known name that takes the fewest edits, if so few that it may have been meant.
+    pub fn nearest(self, name: &str) -> Option<&'static str> {
+        let wanted = name.to_ascii_lowercase();
+        let distance = |key: &Key| edit_distance(&wanted, &key.name.to_ascii_lowercase());
+        let (edits, nearest) = self.keys().map(|key| (distance(key), key.name)).min()?;
+        (edits <= 2 + name.len() / 5).then_some(nearest)
+    }
 }
 
 /// Levenshtein's distance in bytes. Names longer than any key cannot be near one and are not compared.
@@ -387,12 +419,15 @@ mod tests {
 
     #[test]
     fn every_key_is_there_once_and_aliases_lead_to_honoured_keys() {
-        let names: BTreeSet<_> = KEYS.iter().map(|key| key.name).collect();
-        assert_eq!(names.len(), KEYS.len());
-        for key in KEYS {
+        for own in [KEYS, BROKER_KEYS] {
+            let names: BTreeSet<_> = own.iter().map(|key| key.name).collect();
+            assert_eq!(names.len(), own.len());
+        }
+        let both = [Program::Gateway, Program::Standalone];
+        for (program, key) in both.iter().flat_map(|program| program.keys().map(move |key| (program, key))) {
             assert!(!key.help.is_empty(), "{}", key.name);
             if let Kind::Alias { of, scale } = key.kind {
-                let target = find(of).unwrap_or_else(|| panic!("{}: no key {of}", key.name));
+                let target = program.find(of).unwrap_or_else(|| panic!("{}: no key {of}", key.name));
                 assert!(
                     matches!(target.kind, Kind::Honoured(Type::Number { .. })) && scale > 0,
                     "{}",
@@ -414,9 +449,10 @@ mod tests {
             ("x", None),
         ] {
             // "x" is near nothing but short names; what counts is that no far-fetched name is offered.
-            assert_eq!(nearest(slip), meant, "{slip}");
+            assert_eq!(Program::Gateway.nearest(slip), meant, "{slip}");
         }
-        assert_eq!(nearest(&"x".repeat(10_000)), None);
+        assert_eq!(Program::Gateway.nearest(&"x".repeat(10_000)), None);
+        assert_eq!(Program::Standalone.nearest("brokerServicPort"), Some("brokerServicePort"));
     }
 
     #[test]

@@ -2,6 +2,7 @@
 //! units. The texts are handed in; nothing here opens a file. [`keys::KEYS`] is the one table of all settings
 //! (API 8).
 
+pub mod broker_keys;
 pub mod gateway;
 pub mod keys;
 pub mod properties;
@@ -10,6 +11,7 @@ pub mod settings;
 #[cfg(test)]
 mod tests;
 
+pub use keys::Program;
 pub use gateway::{BrokerCredentials, GatewayConfig, ServiceUrl};
 pub use settings::{ConfigError, Fault, Origin, Settings, Sources};
 
@@ -129,6 +131,9 @@ fn build(settings: &Settings, faults: &mut Vec<Fault>) -> Option<Config> {
 
 /// The binary URL is preferred, as in the original (API 8).
 fn service_url(settings: &Settings, blame: &mut impl FnMut(&'static str, String)) -> Option<ServiceUrl> {
+    if settings.program() == Program::Standalone {
+        return Some(ServiceUrl::Binary(vec![("embedded".to_owned(), 6650)]));
+    }
     let key = ["brokerServiceUrl", "serviceUrl"].into_iter().find(|key| !settings.text(key).is_empty());
     let Some(key) = key else {
         let how = "names no broker; set brokerServiceUrl=pulsar://HOST:6650 (or serviceUrl=http://HOST:8080)";

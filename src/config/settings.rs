@@ -2,7 +2,7 @@
 //! default, file, environment, command line. Everything that is wrong is reported at once, each with where it
 //! was written.
 
-use crate::config::keys::{self, KEYS, Key, Kind, Type};
+use crate::config::keys::{Key, Kind, Program, Type};
 use crate::config::properties::{self, PropertiesError};
 use std::collections::BTreeMap;
 use std::fmt::{self, Write};
@@ -13,6 +13,8 @@ pub const ENVIRONMENT_PREFIX: &str = "PULSAR_PREFIX_";
 /// Where settings are written.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct Sources<'a> {
+    /// For which program.
+    pub program: Program,
     /// Name and content of the configuration file.
     pub file: Option<(&'a str, &'a [u8])>,
     /// Environment variables, in any order.
@@ -137,6 +139,7 @@ impl fmt::Display for Value {
 /// The value of every honoured key, and where it comes from.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Settings {
+    program: Program,
     values: BTreeMap<&'static str, (Value, Origin)>,
     /// Settings that were accepted and do nothing, with the reason: one sentence each, for the log.
     pub notes: Vec<String>,
@@ -144,9 +147,10 @@ pub struct Settings {
 
 /// Reads all places and checks every value.
 pub fn resolve(sources: &Sources<'_>) -> Result<Settings, ConfigError> {
-    let mut gathering =
-        Gathering { settings: Settings { values: BTreeMap::new(), notes: Vec::new() }, faults: Vec::new() };
-    for key in KEYS {
+    let program = sources.program;
+    let settings = Settings { program, values: BTreeMap::new(), notes: Vec::new() };
+    let mut gathering = Gathering { program, settings, faults: Vec::new() };
+    for key in program.keys() {
         if let Kind::Honoured(takes) = &key.kind {
             let value = read(takes, key.default).expect("defaults are legal values: a test reads them all");
             gathering.settings.values.insert(key.name, (value, Origin::Default));
@@ -171,6 +175,7 @@ pub fn resolve(sources: &Sources<'_>) -> Result<Settings, ConfigError> {
 }
 
 struct Gathering {
+    program: Program,
     settings: Settings,
     faults: Vec<Fault>,
 }
@@ -181,7 +186,7 @@ impl Gathering {
     /// for other reasons.
     fn environment(&mut self, environment: &[(String, String)]) {
         let is_key = |name: &str| {
-            keys::find(name).is_some() && name.contains(|letter: char| letter.is_ascii_uppercase())
+            self.program.find(name).is_some() && name.contains(|letter: char| letter.is_ascii_uppercase())
         };
         let mut plain: Vec<_> = environment.iter().filter(|(name, _)| is_key(name)).collect();
         plain.sort();
@@ -195,33 +200,37 @@ impl Gathering {
         prefixed.sort();
         for (name, value) in prefixed {
             let origin = Origin::Environment(format!("{ENVIRONMENT_PREFIX}{name}"));
-            if keys::find(name).is_some() || name.starts_with(keys::CLIENT_PREFIX) {
+            if self.program.find(name).is_some() || self.program.is_idle(name).is_some() {
                 self.take(name, value.trim(), origin);
             } else {
                 // One set of variables may configure a whole cluster: a foreign key here is no error, unlike
                 // in a file.
-                let hint = suggestion(keys::nearest(name));
+                let hint = suggestion(self.program.nearest(name));
                 self.settings.notes.push(format!("{origin}: unknown setting {name}, ignored{hint}"));
             }
         }
     }
 
     fn take(&mut self, name: &str, value: &str, origin: Origin) {
-        let Some(key) = keys::find(name) else {
-            if name.starts_with(keys::CLIENT_PREFIX) {
-                self.settings
-                    .notes
-                    .push(format!("{origin}: {name} has no effect: it is for the Java client"));
-            } else {
-                let fault = Fault::Unknown { origin, key: name.to_owned(), nearest: keys::nearest(name) };
-                self.faults.push(fault);
+        let Some(key) = self.program.find(name) else {
+            let nearest = self.program.nearest(name);
+            match (self.program.is_idle(name), self.program, &origin) {
+                (Some(reason), ..) => {
+                    self.settings.notes.push(format!("{origin}: {name} has no effect: {reason}"));
+                }
+                // A broker's own file has hundreds of keys, other versions' too (broker 10.2): a note.
+                (None, Program::Standalone, Origin::File { .. }) => {
+                    let hint = suggestion(nearest);
+                    self.settings.notes.push(format!("{origin}: unknown setting {name}, ignored{hint}"));
+                }
+                _ => self.faults.push(Fault::Unknown { origin, key: name.to_owned(), nearest }),
             }
             return;
         };
         match &key.kind {
             Kind::Honoured(takes) => self.set(key, takes, value, 1, key.name, origin),
             Kind::Alias { of, scale } => {
-                let target = keys::find(of).expect("aliases lead to keys: a test follows them all");
+                let target = self.program.find(of).expect("aliases lead to keys: a test follows them all");
                 if let Kind::Honoured(takes) = &target.kind {
                     self.set(target, takes, value, *scale, key.name, origin);
                 }
@@ -284,6 +293,21 @@ fn read(takes: &Type, text: &str) -> Result<Value, String> {
 }
 
 impl Settings {
+    /// Which program they are for.
+    pub fn program(&self) -> Program {
+        self.program
+    }
+
+    /// The number of a key whose range holds no negative one.
+    pub fn count(&self, name: &str) -> u64 {
+        self.number(name).and_then(|number| u64::try_from(number).ok()).unwrap_or(0)
+    }
+
+    /// True when nobody set the key.
+    pub fn is_default(&self, name: &str) -> bool {
+        *self.of(name).1 == Origin::Default
+    }
+
     /// Value and origin of an honoured key.
     pub fn of(&self, name: &str) -> (&Value, &Origin) {
         let (value, origin) = self.values.get(name).expect("asked for by the name of an honoured key");
@@ -316,7 +340,7 @@ impl Settings {
     /// hidden.
     pub fn print(&self) -> String {
         let mut out = String::new();
-        for key in KEYS {
+        for key in self.program.keys() {
             let Kind::Honoured(takes) = &key.kind else { continue };
             let (value, origin) = self.of(key.name);
             let unit = if key.unit.is_empty() { String::new() } else { format!(" [{}]", key.unit) };
