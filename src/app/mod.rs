@@ -9,7 +9,7 @@ mod host;
 mod plan;
 mod serve;
 
-use crate::config::{self, Config, ConfigError, Settings, Sources};
+use crate::config::{self, Config, ConfigError, Program, Settings, Sources};
 use clap::Parser;
 use cli::{Arguments, Command, SettingArguments};
 use plan::Plan;
@@ -90,7 +90,9 @@ fn load(arguments: &SettingArguments) -> Result<(Config, Settings), Failure> {
         .collect();
     let overrides = arguments.overrides();
     let file = path.as_deref().map(|path| (path, text.as_slice()));
-    Ok(config::load(&Sources { file, environment: &environment, overrides: &overrides })?)
+    let sources =
+        Sources { program: Program::Gateway, file, environment: &environment, overrides: &overrides };
+    Ok(config::load(&sources)?)
 }
 
 /// `pulsegate check`: every start-up check, one line each.

@@ -94,7 +94,8 @@ impl Program {
         if name.starts_with(CLIENT_PREFIX) {
             return Some("it is for the Java client");
         }
-        let other = self == Program::Standalone && IDLE_PREFIXES.iter().any(|prefix| name.starts_with(prefix));
+        let other =
+            self == Program::Standalone && IDLE_PREFIXES.iter().any(|prefix| name.starts_with(prefix));
         other.then_some("it is for a part of the original that does not exist here")
     }
 

@@ -11,8 +11,8 @@ pub mod settings;
 #[cfg(test)]
 mod tests;
 
-pub use keys::Program;
 pub use gateway::{BrokerCredentials, GatewayConfig, ServiceUrl};
+pub use keys::Program;
 pub use settings::{ConfigError, Fault, Origin, Settings, Sources};
 
 use crate::base::limit;

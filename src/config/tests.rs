@@ -224,8 +224,12 @@ fn the_later_place_wins() {
         pair("HOME", "/"),
     ];
     let overrides = [("bindAddress".to_owned(), "option".to_owned(), "--set")];
-    let sources =
-        Sources { file: Some(("w.conf", file.as_bytes())), environment: &environment, overrides: &overrides };
+    let sources = Sources {
+        file: Some(("w.conf", file.as_bytes())),
+        environment: &environment,
+        overrides: &overrides,
+        ..Sources::default()
+    };
     let (config, settings) = load(&sources).unwrap();
     assert_eq!((config.port, config.gateway.cluster.as_str(), config.bind.as_str()), (3, "plain", "option"));
     assert_eq!(settings.of("brokerServiceUrl").1, &Origin::File { path: "w.conf".into(), line: 1 });
