@@ -17,13 +17,23 @@ pub(in crate::broker) fn slot(metadata: &MetadataView<'_>) -> u16 {
     if let Some(key) = metadata.ordering_key {
         return slot_of(murmur3_32(key));
     }
-    let Some(key) = metadata.partition_key else {
-        return slot_of(murmur3_32(
-            format!("{}-{}", metadata.producer_name, metadata.sequence_id).as_bytes(),
-        ));
-    };
+    let Some(key) = metadata.partition_key else { return slot_without_key(metadata) };
     let decoded = metadata.partition_key_b64_encoded.then(|| STANDARD.decode_to_vec(key).ok()).flatten();
     slot_of(murmur3_32(decoded.as_deref().unwrap_or(key.as_bytes())))
+}
+
+/// `name-sequence` stands for the key. Put together in place where it fits: most names are short.
+fn slot_without_key(metadata: &MetadataView<'_>) -> u16 {
+    use std::io::Write;
+    let mut buffer = [0; 128];
+    let mut rest = &mut buffer[..];
+    let fits = write!(rest, "{}-{}", metadata.producer_name, metadata.sequence_id).is_ok();
+    let left = rest.len();
+    let length = buffer.len() - left;
+    if fits {
+        return slot_of(murmur3_32(&buffer[..length]));
+    }
+    slot_of(murmur3_32(format!("{}-{}", metadata.producer_name, metadata.sequence_id).as_bytes()))
 }
 
 /// How keys are split.

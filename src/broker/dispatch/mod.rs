@@ -127,8 +127,8 @@ pub(super) struct Facts<'a> {
     pub(super) deliver_at: Option<i64>,
     /// The message this is a chunk of, and whether it is the last chunk.
     pub(super) chunk_of: Option<(&'a str, bool)>,
-    /// Slot of its key, 1 to 65535.
-    pub(super) slot: u16,
+    /// What its key is read from; `None`: it is not readable.
+    metadata: Option<MetadataView<'a>>,
 }
 
 impl<'a> Facts<'a> {
@@ -137,19 +137,24 @@ impl<'a> Facts<'a> {
         let metadata =
             frame::payload(entry).ok().and_then(|payload| MetadataView::read(payload.metadata).ok());
         let Some(metadata) = metadata else {
-            return Facts { messages: 1, deliver_at: None, chunk_of: None, slot: 1 };
+            return Facts { messages: 1, deliver_at: None, chunk_of: None, metadata: None };
         };
         let last = metadata.chunk_id + 1 >= metadata.chunks;
         Facts {
             messages: metadata.batch_size.map_or(1, |size| size.max(1) as u32),
             deliver_at: metadata.deliver_at_time,
             chunk_of: metadata.uuid.filter(|_| metadata.chunks > 1).map(|uuid| (uuid, last)),
-            slot: key_shared::slot(&metadata),
+            metadata: Some(metadata),
         }
     }
 }
 
 impl Facts<'_> {
+    /// Slot of its key, 1 to 65535.
+    pub(super) fn slot(&self) -> u16 {
+        self.metadata.as_ref().map_or(1, key_shared::slot)
+    }
+
     /// What counts are made of.
     pub(super) fn parts(&self) -> Parts {
         Parts { messages: self.messages, is_chunk: self.chunk_of.is_some() }

@@ -332,7 +332,7 @@ impl Shared {
 
     /// Slots matter only where keys do.
     fn slot(&self, facts: &Facts<'_>) -> u16 {
-        if self.keys.is_some() { facts.slot } else { 0 }
+        if self.keys.is_some() { facts.slot() } else { 0 }
     }
 
     /// Whether the owner of a slot could take an entry of it now.
@@ -444,7 +444,7 @@ impl Shared {
     ) -> bool {
         let facts = Facts::read(entry);
         let index = match &self.keys {
-            Some(keys) => keys.owner(facts.slot).and_then(|owner| self.index_of(owner)),
+            Some(keys) => keys.owner(facts.slot()).and_then(|owner| self.index_of(owner)),
             None => self.in_turn(),
         };
         let Some(consumer) = index.map(|index| &mut self.consumers[index]) else { return false };

@@ -163,7 +163,7 @@ impl Single {
             let Some(entry) = feed.get(at, consumer.permits) else { return };
             let facts = Facts::read(&entry);
             let wanted = consumer.ranges.is_empty()
-                || consumer.ranges.iter().any(|(start, end)| (*start..=*end).contains(&facts.slot));
+                || consumer.ranges.iter().any(|(start, end)| (*start..=*end).contains(&facts.slot()));
             if wanted {
                 feed.deliver(consumer, at, entry.clone(), facts.parts(), (cursor, 0));
             } else {
