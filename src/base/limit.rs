@@ -214,6 +214,18 @@ pub const FRAME_GROWTH_MAX: usize = 64 << 10;
 
 /// Bundles of a namespace: they are a list in its policies and nothing more.
 pub const NAMESPACE_BUNDLES_MAX: u64 = 1024;
+/// Requests under way on one core; more are told to try again.
+pub const ADMIN_JOBS_MAX: usize = 256;
+/// Questions to hosts that one request has out at a time: those of a topic with thousands of partitions go in portions.
+pub const ADMIN_ASKS_MAX: usize = 64;
+/// A request that was not answered after this is given up. Source: the official tools wait 60 s.
+pub const ADMIN_TIME_MAX: Duration = Duration::from_secs(50);
+/// Times that a change is planned anew because somebody else's was written first.
+pub const ADMIN_CONFLICTS_MAX: u32 = 16;
+/// A store that does not take a message and give it back in this time is not healthy. Source: broker 6.6.
+pub const HEALTH_TIME_MAX: Duration = Duration::from_secs(10);
+/// Pairs of types that are compared for one schema: small schemas can refer to each other very often.
+pub const AVRO_STEPS_MAX: usize = 100_000;
 
 // ---- Log
 

@@ -15,6 +15,7 @@ mod meter;
 mod producers;
 pub mod properties;
 mod publish;
+pub mod schema;
 pub mod settings;
 pub mod stats;
 mod subscription;

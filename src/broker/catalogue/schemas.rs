@@ -57,7 +57,7 @@ impl Catalogue {
     }
 
     /// All versions go, as with their topic.
-    pub(super) fn plan_schemas_gone(&self, id: &str) -> Vec<Change> {
+    pub fn plan_schemas_gone(&self, id: &str) -> Vec<Change> {
         let gone = |number| Change { key: schema_key(id, number), expect: Expect::Any, value: None };
         self.schemas(id).map(|(number, _)| gone(number)).collect()
     }

@@ -7,7 +7,7 @@ use std::io::Write;
 pub struct Answer<'a> {
     /// Status code; the reason phrase is the standard one.
     pub status: u16,
-    /// `Content-Type`.
+    /// `Content-Type`; empty: none.
     pub content_type: &'a str,
     /// Further header lines, without line ends.
     pub headers: &'a [&'a str],
@@ -25,12 +25,10 @@ pub fn put_answer(out: &mut Vec<u8>, answer: &Answer<'_>) {
         write!(out, "HTTP/1.1 {} {}\r\n", answer.status, reason_phrase(answer.status))?;
         // A 204 has no content: RFC 9110 section 8.6 forbids it a length.
         if answer.status != 204 {
-            write!(
-                out,
-                "Content-Type: {}\r\nContent-Length: {}\r\n",
-                answer.content_type,
-                answer.body.len()
-            )?;
+            if !answer.content_type.is_empty() {
+                write!(out, "Content-Type: {}\r\n", answer.content_type)?;
+            }
+            write!(out, "Content-Length: {}\r\n", answer.body.len())?;
         }
         for line in answer.headers {
             write!(out, "{line}\r\n")?;
@@ -51,6 +49,7 @@ pub fn put_answer(out: &mut Vec<u8>, answer: &Answer<'_>) {
 fn reason_phrase(status: u16) -> &'static str {
     match status {
         200 => "OK",
+        202 => "Accepted",
         204 => "No Content",
         302 => "Found",
         307 => "Temporary Redirect",
@@ -67,6 +66,7 @@ fn reason_phrase(status: u16) -> &'static str {
         413 => "Content Too Large",
         414 => "URI Too Long",
         415 => "Unsupported Media Type",
+        422 => "Unprocessable Content",
         429 => "Too Many Requests",
         431 => "Request Header Fields Too Large",
         500 => "Internal Server Error",
