@@ -1,11 +1,14 @@
-//! One core of `standalone`: the gateway for WebSocket clients, the embedded broker with its native clients, and what they have to
-//! say to each other. All decisions are theirs; here events find their owner, and the end of a turn goes round until nobody has
+//! One core of `standalone`: the gateway for WebSocket clients, the embedded broker with its native clients, its administration,
+//! and what they have to say to each other. All decisions are theirs; here events find their owner, and the end of a turn goes round until nobody has
 //! more to say.
 
+use super::admin::{Admin, AdminRequest, Effect, WebAnswer};
 use super::embedded::Embedded;
 use super::gateway::Gateway;
+use super::gateway::web::WebRequest;
+use crate::base::time::Instant;
 use crate::shard::links::{Closed, ConnKey, Handler, Links};
-use crate::shard::meta::MetaNews;
+use crate::shard::meta::{MetaNews, MetaRefusal};
 use crate::shard::{Door, Mail, ShardId};
 use crate::store::{Completion, DiskError, OpId, StoreId};
 use std::net::SocketAddr;
@@ -14,16 +17,22 @@ use std::time::Duration;
 /// Times per turn that gateway and broker hear each other; what is left goes on in the next turn.
 const ROUNDS_MAX: usize = 4;
 
+/// Token of the administration's timer; those of gateway and broker have other first bytes.
+const ADMIN_TIMER: u64 = 0x22 << 56;
+
 /// One core of `standalone`.
 pub struct Standalone {
     gateway: Gateway,
     embedded: Embedded,
+    admin: Admin,
+    /// The administration's timer is armed for then.
+    admin_at: Instant,
 }
 
 impl Standalone {
     /// The parts of one core. The gateway is one in front of the embedded broker ([`Gateway::local`]).
-    pub fn new(gateway: Gateway, embedded: Embedded) -> Standalone {
-        Standalone { gateway, embedded }
+    pub fn new(gateway: Gateway, embedded: Embedded, admin: Admin) -> Standalone {
+        Standalone { gateway, embedded, admin, admin_at: Instant::FAR }
     }
 
     /// The embedded broker of this core.
@@ -39,6 +48,54 @@ impl Standalone {
             any = true;
         }
         any
+    }
+
+    /// What the administration has to say to all others, and they to it. True: there was something.
+    fn carry_admin(&mut self, io: &mut Links) -> bool {
+        let mut any = false;
+        while let Some(request) = self.gateway.poll_web() {
+            any = true;
+            self.take_web(io, request);
+        }
+        while let Some((ticket, answer)) = self.embedded.poll_answer() {
+            any = true;
+            self.admin.on_answer(io.clock(), self.embedded.catalogue(), ticket, answer);
+        }
+        while let Some(effect) = self.admin.poll() {
+            any = true;
+            match effect {
+                Effect::Ask { ticket, store, ask } => self.embedded.ask(io, store, ticket, ask),
+                Effect::Write { ticket, changes } => {
+                    if io.write_meta(ticket, changes).is_err() {
+                        let why =
+                            MetaRefusal::Failed("too many changes are waiting to be written".to_owned());
+                        self.admin.on_written(io.clock(), self.embedded.catalogue(), ticket, Err(why));
+                    }
+                }
+                Effect::Answer { client, answer } => self.answer_web(io, client, &answer),
+            }
+        }
+        if let Some(at) = self.admin.next_time()
+            && at < self.admin_at
+        {
+            self.admin_at = at;
+            io.arm(at, ADMIN_TIMER);
+        }
+        any
+    }
+
+    fn take_web(&mut self, io: &mut Links, request: WebRequest) {
+        let host = request.header("host").map(str::to_owned);
+        let WebRequest { client, method, target, body, .. } = request;
+        match AdminRequest::new(client, &method, &target, host.as_deref(), body) {
+            Ok(request) => self.admin.on_request(io.clock(), self.embedded.catalogue(), request),
+            Err(answer) => self.answer_web(io, client, &answer),
+        }
+    }
+
+    fn answer_web(&mut self, io: &mut Links, client: ConnKey, answer: &WebAnswer) {
+        let headers: Vec<&str> = answer.headers.iter().map(String::as_str).collect();
+        self.gateway.answer_web(io, client, answer.status, answer.content_type, &headers, &answer.body);
     }
 
     /// What the broker says goes to the gateway. True: there was something.
@@ -97,6 +154,10 @@ impl Handler for Standalone {
     }
 
     fn on_timer(&mut self, io: &mut Links, token: u64) {
+        if token == ADMIN_TIMER {
+            self.admin_at = Instant::FAR;
+            return self.admin.on_timer(io.clock());
+        }
         if let Err(token) = self.embedded.on_timer(io, token) {
             self.gateway.on_timer(io, token);
         }
@@ -124,8 +185,12 @@ impl Handler for Standalone {
             }
             MetaNews::Refused { ticket, why } => (Some(ticket), Err(why)),
         };
-        if let Some(ticket) = ticket.filter(|ticket| Embedded::owns_ticket(*ticket)) {
-            self.embedded.on_written(io, ticket, result);
+        match ticket {
+            Some(ticket) if Embedded::owns_ticket(ticket) => self.embedded.on_written(io, ticket, result),
+            Some(ticket) => {
+                self.admin.on_written(io.clock(), self.embedded.catalogue(), ticket, result);
+            }
+            None => {}
         }
     }
 
@@ -138,7 +203,8 @@ impl Handler for Standalone {
             if told {
                 self.gateway.on_turn_end(io);
             }
-            if !asked && !told {
+            let managed = self.carry_admin(io);
+            if !asked && !told && !managed {
                 return;
             }
         }

@@ -6,6 +6,7 @@ use pulsegate::base::limit;
 use pulsegate::broker::catalogue::{Catalogue, Effective, FirstStart};
 use pulsegate::broker::host::{Host, HostConfig};
 use pulsegate::config::gateway::{GatewayConfig, ServiceUrl};
+use pulsegate::service::admin::{Admin, AdminConfig};
 use pulsegate::service::embedded::{Embedded, EmbeddedConfig};
 use pulsegate::service::gateway::Gateway;
 use pulsegate::service::gateway::local::LocalBroker;
@@ -178,7 +179,8 @@ impl World {
             let broker = LocalBroker { stores: STORES, message_size_max: config.message_size_max };
             let gateway = Gateway::local(gateway_config(), cores, 7, broker);
             let embedded = Embedded::new(Arc::clone(&config), shard, cores, hosts, &records);
-            self.cores.push(Core { io, node: Standalone::new(gateway, embedded) });
+            let admin = Admin::new(AdminConfig::new("standalone", STORES, 6650));
+            self.cores.push(Core { io, node: Standalone::new(gateway, embedded, admin) });
         }
         for core in &mut self.cores {
             core.node.on_start(&mut core.io);

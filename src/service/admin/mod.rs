@@ -79,6 +79,25 @@ pub struct AdminConfig {
     pub runtime: Vec<(String, String)>,
 }
 
+impl AdminConfig {
+    /// That of a broker with nothing set but what it cannot do without.
+    pub fn new(cluster: &str, stores: u16, binary_port: u16) -> AdminConfig {
+        AdminConfig {
+            cluster: cluster.to_owned(),
+            stores,
+            binary_port,
+            advertised_binary: None,
+            advertised_web: None,
+            defaults: Effective::default(),
+            partitions_max: 0,
+            tenants_max: 0,
+            force_delete_tenant: false,
+            force_delete_namespace: false,
+            runtime: Vec::new(),
+        }
+    }
+}
+
 /// Something to be done.
 #[derive(Debug)]
 pub enum Effect {

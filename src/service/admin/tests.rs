@@ -31,19 +31,9 @@ struct World {
 
 impl World {
     fn new() -> World {
-        let config = AdminConfig {
-            cluster: "standalone".into(),
-            stores: 3,
-            binary_port: 6650,
-            advertised_binary: None,
-            advertised_web: None,
-            defaults: Effective::default(),
-            partitions_max: 0,
-            tenants_max: 0,
-            force_delete_tenant: false,
-            force_delete_namespace: true,
-            runtime: vec![("maxTenants".into(), "0".into())],
-        };
+        let runtime = vec![("maxTenants".into(), "0".into())];
+        let config =
+            AdminConfig { force_delete_namespace: true, runtime, ..AdminConfig::new("standalone", 3, 6650) };
         let mut world = World {
             admin: Admin::new(config),
             catalogue: Catalogue::default(),
