@@ -214,6 +214,15 @@ where
     H: Handler + 'static,
     F: Fn(ShardId) -> H + Send + Sync + 'static,
 {
+    run_listening(config, move |shard, _| make(shard))
+}
+
+/// As [`run`]; `make` is also told the addresses in use, by door, with the real ports.
+pub fn run_listening<H, F>(config: RunConfig, make: F) -> Result<Running, StartError>
+where
+    H: Handler + 'static,
+    F: Fn(ShardId, &[SocketAddr]) -> H + Send + Sync + 'static,
+{
     let (driver, fallback) = choose(config.driver)?;
     let connections_max = affordable_connections(config.connections_max, config.cores.len())?;
     let (listening, mut listeners) = listen(&config.listen, config.cores.len())?;
@@ -225,7 +234,8 @@ where
     let mesh = Arc::new(mesh);
     let resolver = Resolver::start(&mesh).map_err(failed)?;
     let watchdog = Watchdog::start(&mesh).map_err(failed)?;
-    let make = Arc::new(make);
+    let addresses = listening.clone();
+    let make = Arc::new(move |shard| make(shard, &addresses));
     let (started, starts) = channel();
     let register = watchdog.register();
     let mut running = Running {
