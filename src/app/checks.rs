@@ -91,7 +91,7 @@ fn open_files(limit: Option<u64>, wanted: u64) -> Finding {
 }
 
 /// Whether the address can be listened on. The socket is closed again at once.
-pub(super) fn port(listen: SocketAddr) -> Finding {
+pub(super) fn port(listen: SocketAddr, setting: &str) -> Finding {
     let error = match TcpListener::bind(listen) {
         Ok(_) => return finding("port", Grade::Good, format!("{listen} is free")),
         Err(error) => error,
@@ -99,15 +99,15 @@ pub(super) fn port(listen: SocketAddr) -> Finding {
     let port = listen.port();
     let mend = match error.kind() {
         ErrorKind::AddrInUse => format!(
-            "another process listens there (ss -ltnp 'sport = :{port}'); stop it or set webServicePort"
+            "another process listens there (ss -ltnp 'sport = :{port}'); stop it or set {setting}"
         ),
         ErrorKind::PermissionDenied => {
-            format!("port {port} needs privileges; set webServicePort=8080, or grant CAP_NET_BIND_SERVICE")
+            format!("port {port} needs privileges; set {setting}=8080, or grant CAP_NET_BIND_SERVICE")
         }
         ErrorKind::AddrNotAvailable => {
             "this machine has no such address; set bindAddress=0.0.0.0 or one that `ip address` lists".into()
         }
-        _ => "check bindAddress and webServicePort".into(),
+        _ => format!("check bindAddress and {setting}"),
     };
     finding("port", Grade::Failure, format!("cannot listen on {listen}: {error}; {mend}"))
 }
@@ -161,10 +161,10 @@ mod tests {
     fn a_taken_port_is_found_and_a_free_one_too() {
         let taken = TcpListener::bind("127.0.0.1:0").unwrap();
         let address = taken.local_addr().unwrap();
-        let found = port(address);
+        let found = port(address, "webServicePort");
         assert!(found.grade == Grade::Failure && found.text.contains("webServicePort"), "{found}");
-        assert_eq!(port("127.0.0.1:0".parse().unwrap()).grade, Grade::Good);
-        let foreign = port("192.0.2.1:0".parse().unwrap());
+        assert_eq!(port("127.0.0.1:0".parse().unwrap(), "webServicePort").grade, Grade::Good);
+        let foreign = port("192.0.2.1:0".parse().unwrap(), "webServicePort");
         assert!(foreign.grade == Grade::Failure && foreign.text.contains("bindAddress"), "{foreign}");
     }
 

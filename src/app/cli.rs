@@ -8,6 +8,7 @@ pub(super) const VERSION: &str = concat!(env!("CARGO_PKG_VERSION"), " (", env!("
 
 const EXAMPLES: &str = "\
 Examples:
+  pulsegate standalone
   pulsegate serve --set brokerServiceUrl=pulsar://localhost:6650
   pulsegate serve --config /etc/pulsar/websocket.conf
   pulsegate check --config /etc/pulsar/websocket.conf
@@ -28,6 +29,17 @@ PULSAR_PREFIX_KEY=VALUE for all), --set. The log goes to standard error; RUST_LO
 of it, RUST_LOG=warn less.
 SIGTERM or SIGINT stops: sessions are closed first; a second signal ends the process at once.";
 
+const STANDALONE_EXAMPLES: &str = "\
+Examples:
+  pulsegate standalone
+  pulsegate standalone --data-dir /var/lib/pulsegate --set bindAddress=0.0.0.0
+  pulsegate standalone --config conf/standalone.conf --set webServicePort=9090
+  pulsegate standalone --show-deviations
+
+Keys are those of Pulsar's broker.conf and websocket.conf; --print-config shows them all. A later place wins:
+default, file, environment, --set. It listens on loopback unless bindAddress says otherwise.
+Exit codes: 2 wrong configuration or a data folder in use, 3 damaged data, 4 a journal could not be written.";
+
 const CHECK_EXAMPLES: &str = "\
 Examples:
   pulsegate check --config /etc/pulsar/websocket.conf
@@ -36,7 +48,7 @@ Examples:
 Exit code 0: nothing stands in the way. 1: a check failed; its line says what to do.
 2: the configuration is wrong.";
 
-/// Apache Pulsar's WebSocket API as one fast server in front of Pulsar brokers.
+/// Apache Pulsar's WebSocket API as one fast server: in front of Pulsar brokers, or with one of its own.
 #[derive(Debug, Parser)]
 #[command(name = "pulsegate", version = VERSION, after_help = EXAMPLES, arg_required_else_help = true)]
 pub(super) struct Arguments {
@@ -49,13 +61,36 @@ pub(super) enum Command {
     /// Serve WebSocket clients in front of Pulsar brokers
     #[command(after_help = SERVE_EXAMPLES)]
     Serve(SettingArguments),
+    /// Serve WebSocket and native clients with a durable broker of its own, in this process
+    #[command(after_help = STANDALONE_EXAMPLES)]
+    Standalone(StandaloneArguments),
     /// Run the start-up checks and say what to mend, without serving
     #[command(after_help = CHECK_EXAMPLES)]
     Check(SettingArguments),
 }
 
-/// Where settings come from.
+/// Settings of `standalone`, and its own.
 #[derive(Debug, Args)]
+pub(super) struct StandaloneArguments {
+    #[command(flatten)]
+    settings: SettingArguments,
+    /// Folder of all data; made if it is not there [default: pulsegate-data]
+    #[arg(long, value_name = "DIR")]
+    data_dir: Option<String>,
+    /// Show where defaults differ from the original's, and why, and exit
+    #[arg(long)]
+    pub(super) show_deviations: bool,
+}
+
+impl StandaloneArguments {
+    /// With the folder as one more of them.
+    pub(super) fn settings(&self) -> SettingArguments {
+        SettingArguments { data_dir: self.data_dir.clone(), ..self.settings.clone() }
+    }
+}
+
+/// Where settings come from.
+#[derive(Clone, Debug, Args)]
 pub(super) struct SettingArguments {
     /// Configuration file: Pulsar's own websocket.conf is read as it is
     #[arg(long, value_name = "FILE")]
@@ -72,6 +107,9 @@ pub(super) struct SettingArguments {
     /// Show every setting, where it comes from and what it means, and exit
     #[arg(long)]
     pub(super) print_config: bool,
+    /// Of `standalone` alone.
+    #[arg(skip)]
+    data_dir: Option<String>,
 }
 
 impl SettingArguments {
@@ -80,7 +118,8 @@ impl SettingArguments {
         let set = self.set.iter().map(|(key, value)| (key.clone(), value.clone(), "--set"));
         let cores = self.cores.iter().map(|list| ("cores".to_owned(), list.clone(), "--cores"));
         let pin = self.pin.then(|| ("pin".to_owned(), "true".to_owned(), "--pin"));
-        set.chain(cores).chain(pin).collect()
+        let data = self.data_dir.iter().map(|path| ("dataDir".to_owned(), path.clone(), "--data-dir"));
+        set.chain(cores).chain(pin).chain(data).collect()
     }
 }
 

@@ -12,6 +12,19 @@ pub(super) fn read_config(path: &Path) -> io::Result<Vec<u8>> {
     Ok(text)
 }
 
+/// Milliseconds since the epoch.
+pub(super) fn wall_ms() -> u64 {
+    let since = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH).unwrap_or_default();
+    u64::try_from(since.as_millis()).unwrap_or(u64::MAX)
+}
+
+/// A clock that never goes back.
+pub(super) fn monotonic() -> crate::base::time::Instant {
+    let time = rustix::time::clock_gettime(rustix::time::ClockId::Monotonic);
+    // Never negative: it counts from the machine's start.
+    crate::base::time::Instant(time.tv_sec as u64 * 1_000_000_000 + time.tv_nsec as u64)
+}
+
 /// Processors this process may run on, ascending.
 pub(super) fn processors() -> Vec<usize> {
     let mut processors: Vec<usize> =

@@ -1,13 +1,15 @@
 //! The program: command line, start, stop. The only place that knows every part.
 //!
-//! Exit codes: 0 after a clean stop, 1 when something failed, 2 for a wrong command line or configuration,
-//! 128 and the signal's number after a second signal.
+//! Exit codes: 0 after a clean stop, 1 when something failed, 2 for a wrong command line or configuration, or a data folder
+//! that another process uses, 3 for damaged data, 4 when a journal could not be written, 128 and the signal's number after a second signal.
 
 mod checks;
 mod cli;
 mod host;
 mod plan;
+mod rules;
 mod serve;
+mod standalone;
 
 use crate::config::{self, Config, ConfigError, Program, Settings, Sources};
 use clap::Parser;
@@ -30,6 +32,12 @@ enum Failure {
         /// From the system.
         error: std::io::Error,
     },
+    /// The data folder may not be used.
+    #[error("{0}")]
+    Folder(String),
+    /// The data is damaged: a person decides.
+    #[error("{0}")]
+    Damaged(String),
     /// Anything else.
     #[error("{0}")]
     Other(String),
@@ -38,7 +46,8 @@ enum Failure {
 impl Failure {
     fn exit_code(&self) -> u8 {
         match self {
-            Failure::Config(_) | Failure::File { .. } => 2,
+            Failure::Config(_) | Failure::File { .. } | Failure::Folder(_) => 2,
+            Failure::Damaged(_) => 3,
             Failure::Other(_) => 1,
         }
     }
@@ -49,8 +58,12 @@ pub fn main() -> ExitCode {
     let arguments = Arguments::parse();
     env_logger::Builder::from_env(env_logger::Env::default().default_filter_or("info")).init();
     let result = match arguments.command {
-        Command::Serve(settings) => with_settings(&settings, serve::serve),
-        Command::Check(settings) => with_settings(&settings, check),
+        Command::Serve(settings) => with_settings(&settings, Program::Gateway, |plan, _| serve::serve(plan)),
+        Command::Check(settings) => with_settings(&settings, Program::Gateway, |plan, _| check(plan)),
+        Command::Standalone(arguments) if arguments.show_deviations => show(&rules::deviations()),
+        Command::Standalone(arguments) => {
+            with_settings(&arguments.settings(), Program::Standalone, standalone::standalone)
+        }
     };
     result.unwrap_or_else(|failure| {
         for line in failure.to_string().lines() {
@@ -63,9 +76,10 @@ pub fn main() -> ExitCode {
 /// Loads the settings; shows them if only that was asked for, else goes on.
 fn with_settings(
     arguments: &SettingArguments,
-    go_on: fn(&Plan) -> Result<ExitCode, Failure>,
+    program: Program,
+    go_on: fn(&Plan, &Settings) -> Result<ExitCode, Failure>,
 ) -> Result<ExitCode, Failure> {
-    let (config, settings) = load(arguments)?;
+    let (config, settings) = load(arguments, program)?;
     if arguments.print_config {
         return show(&settings.print());
     }
@@ -73,10 +87,10 @@ fn with_settings(
         log::info!("{note}");
     }
     let plan = Plan::new(&config, &settings)?;
-    go_on(&plan)
+    go_on(&plan, &settings)
 }
 
-fn load(arguments: &SettingArguments) -> Result<(Config, Settings), Failure> {
+fn load(arguments: &SettingArguments, program: Program) -> Result<(Config, Settings), Failure> {
     let path = arguments.config.as_ref().map(|path| path.display().to_string());
     let text = match (&arguments.config, &path) {
         (Some(file), Some(path)) => {
@@ -91,7 +105,7 @@ fn load(arguments: &SettingArguments) -> Result<(Config, Settings), Failure> {
     let overrides = arguments.overrides();
     let file = path.as_deref().map(|path| (path, text.as_slice()));
     let sources =
-        Sources { program: Program::Gateway, file, environment: &environment, overrides: &overrides };
+        Sources { program, file, environment: &environment, overrides: &overrides };
     Ok(config::load(&sources)?)
 }
 
@@ -100,7 +114,7 @@ fn check(plan: &Plan) -> Result<ExitCode, Failure> {
     let findings = [
         checks::ring(plan.run.driver),
         checks::files(plan),
-        checks::port(plan.run.listen[0]),
+        checks::port(plan.run.listen[0], "webServicePort"),
         checks::brokers(&plan.gateway.service),
     ];
     let text: String = findings.iter().map(|finding| format!("{finding}\n")).collect();

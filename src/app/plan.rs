@@ -2,7 +2,7 @@
 
 use super::{Failure, host};
 use crate::base::limit::{CORE_CONNECTIONS_MAX, CORE_LINKS_ROOM};
-use crate::config::{Config, ConfigError, DriverChoice, Fault, GatewayConfig, Settings};
+use crate::config::{Config, ConfigError, DriverChoice, Fault, GatewayConfig, Program, Settings};
 use crate::shard::run::{Driver, RunConfig};
 use std::net::{SocketAddr, ToSocketAddrs};
 use std::sync::Arc;
@@ -24,11 +24,19 @@ impl Plan {
         let cores = cores(config.cores.as_deref(), &host::processors(), host::parallelism())
             .map_err(|reason| blame("cores", reason))?;
         let listen = resolve(&config.bind, config.port).map_err(|reason| blame("bindAddress", reason))?;
+        let mut listen = vec![listen];
+        if settings.program() == Program::Standalone {
+            let Some(port) = settings.number("brokerServicePort").and_then(|port| u16::try_from(port).ok()) else {
+                let reason = "is empty, so clients find no broker; set brokerServicePort=6650".to_owned();
+                return Err(blame("brokerServicePort", reason).into());
+            };
+            listen.push(resolve(&config.bind, port).map_err(|reason| blame("bindAddress", reason))?);
+        }
         let run = RunConfig {
             connections_max: connections_per_core(config.connections_max, cores.len()),
             cores,
             pin: config.pin,
-            listen: vec![listen],
+            listen,
             driver: match config.driver {
                 DriverChoice::Auto => Driver::Auto,
                 DriverChoice::Ring => Driver::Ring,

@@ -20,7 +20,7 @@ use std::time::Duration;
 const STOP_GRACE: Duration = Duration::from_secs(2);
 
 /// What ends serving.
-enum Event {
+pub(super) enum Event {
     /// Somebody wants us to stop.
     Signal(i32),
     /// All cores have ended.
@@ -31,10 +31,7 @@ enum Event {
 pub(super) fn serve(plan: &Plan) -> Result<ExitCode, Failure> {
     log::info!("pulsegate {}", cli::VERSION);
     // The cores find out about ring and files by themselves; of the port they do not know the settings.
-    let port = checks::port(plan.run.listen[0]);
-    if port.grade == Grade::Failure {
-        return Err(Failure::Other(port.text));
-    }
+    check_ports(plan)?;
     // Before the cores: a signal during the start is then a stop right after it.
     let (sender, events) = channel();
     watch_signals(sender.clone())?;
@@ -51,8 +48,19 @@ pub(super) fn serve(plan: &Plan) -> Result<ExitCode, Failure> {
     wait(running, sender, &events, plan.run.drain_time_max)
 }
 
+/// Whether all addresses can be listened on: the cores do not know the names of the settings.
+pub(super) fn check_ports(plan: &Plan) -> Result<(), Failure> {
+    for (listen, setting) in plan.run.listen.iter().zip(["webServicePort", "brokerServicePort"]) {
+        let port = checks::port(*listen, setting);
+        if port.grade == Grade::Failure {
+            return Err(Failure::Other(port.text));
+        }
+    }
+    Ok(())
+}
+
 /// Jitter and generated names differ between processes; nothing secret hangs on it.
-fn seed() -> u64 {
+pub(super) fn seed() -> u64 {
     RandomState::new().build_hasher().finish()
 }
 
@@ -65,7 +73,7 @@ fn spawn(name: &str, work: impl FnOnce() + Send + 'static) -> Result<(), Failure
     }
 }
 
-fn watch_signals(sender: Sender<Event>) -> Result<(), Failure> {
+pub(super) fn watch_signals(sender: Sender<Event>) -> Result<(), Failure> {
     let mut signals = Signals::new([SIGTERM, SIGINT])
         .map_err(|error| Failure::Other(format!("cannot watch for signals: {error}")))?;
     spawn("signals", move || {
@@ -89,7 +97,8 @@ fn watch_brokers(service: ServiceUrl) -> Result<(), Failure> {
     })
 }
 
-fn announce(running: &Running, plan: &Plan) {
+/// What moves the bytes, and on which processors.
+pub(super) fn announce_driver(running: &Running, plan: &Plan) {
     let driver = match running.driver {
         Driver::Ring => "ring (io_uring)",
         Driver::Portable => "portable",
@@ -100,7 +109,12 @@ fn announce(running: &Running, plan: &Plan) {
     }
     let cores = plan::list(&plan.run.cores);
     let pinned = if plan.run.pin { ", pinned" } else { "" };
-    log::info!("listening on {}, processors {cores}{pinned}, driver {driver}", running.listening[0]);
+    log::info!("processors {cores}{pinned}, driver {driver}");
+}
+
+fn announce(running: &Running, plan: &Plan) {
+    announce_driver(running, plan);
+    log::info!("listening on {}", running.listening[0]);
     log::info!("brokers: {}", plan.gateway.service);
     let here = reachable(running.listening[0]);
     log::info!("try it: curl http://{here}/readyz");
@@ -108,7 +122,7 @@ fn announce(running: &Running, plan: &Plan) {
 }
 
 /// An address to paste: "any address" cannot be connected to everywhere.
-fn reachable(listening: SocketAddr) -> SocketAddr {
+pub(super) fn reachable(listening: SocketAddr) -> SocketAddr {
     match listening {
         SocketAddr::V4(address) if address.ip().is_unspecified() => {
             (Ipv4Addr::LOCALHOST, address.port()).into()
@@ -121,7 +135,7 @@ fn reachable(listening: SocketAddr) -> SocketAddr {
 }
 
 /// Waits for the first signal, stops the cores, and sees to it that the process ends in time.
-fn wait(
+pub(super) fn wait(
     running: Running,
     sender: Sender<Event>,
     events: &Receiver<Event>,

@@ -336,6 +336,19 @@ impl Settings {
         *self.of(name).0 == Value::Flag(true)
     }
 
+    /// All honoured keys and their values as texts; secrets are hidden.
+    pub fn shown(&self) -> Vec<(String, String)> {
+        let honoured = self.program.keys().filter_map(|key| match &key.kind {
+            Kind::Honoured(takes) => Some((key, takes)),
+            _ => None,
+        });
+        let shown = honoured.map(|(key, takes)| match takes {
+            Type::Secret => (key.name.to_owned(), hidden(self.text(key.name))),
+            _ => (key.name.to_owned(), self.of(key.name).0.to_string()),
+        });
+        shown.collect()
+    }
+
     /// All honoured keys with meaning, unit, origin and value: itself a valid file, unless a secret was
     /// hidden.
     pub fn print(&self) -> String {
