@@ -166,10 +166,11 @@ impl Publisher {
         if fenced || self.refusing {
             return Err(Refusal::new(ServerError::PersistenceError, "Topic is temporarily unavailable"));
         }
-        if payload.metadata.len() + payload.body.len() > settings.message_size_max {
+        let chunk = command.is_chunk.unwrap_or(false) && metadata.chunks > 1;
+        // Clients cut chunks to the largest size before they number them, so these are a little larger; the frame bounds them.
+        if !chunk && payload.metadata.len() + payload.body.len() > settings.message_size_max {
             return Err(Refusal::new(ServerError::NotAllowedError, "Exceed maximum message size"));
         }
-        let chunk = command.is_chunk.unwrap_or(false) && metadata.chunks > 1;
         let batch = metadata.batch_size;
         let Some(dedup) = &mut self.dedup else {
             return Ok(Judged { verdict: Verdict::New, batch, chunk, dedup: None });

@@ -271,3 +271,48 @@ fn a_client_that_breaks_the_protocol_is_closed_and_others_go_on() {
     good.publish(&mut world, 1, 0, b"x");
     receipt(&mut good, &mut world);
 }
+
+#[test]
+fn a_chunk_may_be_a_little_larger_than_a_message() {
+    use prost::Message;
+    /// A small one, for the sake of memory.
+    const LARGEST: usize = 64 << 10;
+    let mut world = World::with(1, |config| config.message_size_max = LARGEST);
+    let topic = topic_at(0, 1, 0);
+    let mut client = Client::connect(&mut world, 0);
+    client.producer(&mut world, 1, &topic, None).expect("a producer");
+    let chunk = |is_chunk: bool, sequence: u64| {
+        let metadata = p::MessageMetadata {
+            producer_name: "p".to_owned(),
+            sequence_id: sequence,
+            publish_time: 1,
+            uuid: Some("p-0".to_owned()),
+            num_chunks_from_msg: Some(2),
+            total_chunk_msg_size: Some(8 << 20),
+            chunk_id: Some(0),
+            ..Default::default()
+        }
+        .encode_to_vec();
+        // As the C++ client cuts it: up to the largest size without the fields of chunks.
+        let mut summed = u32::try_from(metadata.len()).unwrap().to_be_bytes().to_vec();
+        summed.extend(&metadata);
+        summed.resize(summed.len() + LARGEST - 20, 7);
+        let mut entry = vec![0x0e, 0x01];
+        entry.extend(crc32c::crc32c(&summed).to_be_bytes());
+        entry.extend(&summed);
+        let mut bytes = Vec::new();
+        let send = p::CommandSend {
+            producer_id: 1,
+            sequence_id: sequence,
+            is_chunk: Some(is_chunk),
+            ..Default::default()
+        };
+        frame::put_with_entry(&mut bytes, &Command::Send(send), &entry);
+        bytes
+    };
+    world.feed(client.at, &chunk(true, 0));
+    assert_eq!(receipt(&mut client, &mut world).sequence_id, 0);
+    world.feed(client.at, &chunk(false, 1));
+    let Command::SendError(error) = client.expect(&mut world).command else { panic!("refused") };
+    assert_eq!(error.error, p::ServerError::NotAllowedError as i32);
+}

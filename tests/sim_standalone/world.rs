@@ -175,7 +175,8 @@ impl World {
             let mut io = Links::simulated(shard, cores);
             io.simulate_time(self.now);
             let stores = (0..STORES).filter(|store| usize::from(*store) % cores == core);
-            let hosts: Vec<Host> = stores.map(|store| self.host(&io, StoreId(store))).collect();
+            let hosts: Vec<Host> =
+                stores.map(|store| self.host(&io, StoreId(store), config.message_size_max)).collect();
             let broker = LocalBroker { stores: STORES, message_size_max: config.message_size_max };
             let gateway = Gateway::local(gateway_config(), cores, 7, broker);
             let embedded = Embedded::new(Arc::clone(&config), shard, cores, hosts, &records);
@@ -189,12 +190,13 @@ impl World {
         assert!(self.cores.iter().all(|core| core.node.embedded().is_open()), "all stores are open");
     }
 
-    fn host(&self, io: &Links, store: StoreId) -> Host {
+    fn host(&self, io: &Links, store: StoreId, message_size_max: usize) -> Host {
         let config = Config { slot_bytes: 1 << 20, checkpoint_bytes: 4 << 20, ..Config::new(4, 64 << 10) };
         let contents = self.disks[usize::from(store.0)].contents();
         let recovered = recover(&contents, u64::from(store.0)).expect("what was written is whole");
         let log = Log::open(config, recovered, io.clock().wall.0.cast_unsigned());
-        let config = HostConfig::new(store, STORES, "standalone");
+        let mut config = HostConfig::new(store, STORES, "standalone");
+        config.rules.settings.message_size_max = message_size_max;
         Host::new(config, log, io.clock())
     }
 

@@ -238,7 +238,7 @@ impl Embedded {
                 }
                 let fresh = !entry.is_empty();
                 self.forward(io, connection, store, command, entry);
-                if fresh && self.peers.is_full(store) {
+                if fresh && self.is_clogged(store) {
                     self.hold_for_credit(store, key);
                 }
             }

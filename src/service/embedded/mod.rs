@@ -264,6 +264,7 @@ impl Embedded {
             for index in 0..self.hosts.len() {
                 quiet &= !self.drive_host(io, index);
             }
+            self.release_here(io);
             self.settle_clients(io);
             if quiet && !self.hosts.iter().any(|hosted| hosted.stirred) {
                 break;

@@ -96,7 +96,7 @@ impl Peers {
         self.0[usize::from(self.core_of(store).0)].under_way > limit::CROSS_CORE_BYTES_MAX
     }
 
-    /// This client waits for credit of the store's core.
+    /// This client waits for credit of the store's core, or for a host here that is behind.
     pub(super) fn hold(&mut self, store: StoreId, client: ConnKey) {
         let core = self.core_of(store);
         self.peer(core).held.push(client);
@@ -111,6 +111,28 @@ impl Peers {
 }
 
 impl Embedded {
+    /// Whoever publishes to this store is to wait: its host is behind with its disk, or its core takes nothing over.
+    pub(super) fn is_clogged(&mut self, store: StoreId) -> bool {
+        match self.core_of(store) == self.shard {
+            true => self.hosted(store).is_some_and(|hosted| hosted.host.is_behind()),
+            false => self.peers.is_full(store),
+        }
+    }
+
+    fn is_behind(&self) -> bool {
+        self.hosts.iter().any(|hosted| hosted.host.is_behind())
+    }
+
+    /// Clients that waited for a host here go on once none is behind.
+    pub(super) fn release_here(&mut self, io: &mut Links) {
+        let here = self.shard;
+        if !self.peers.peer(here).held.is_empty() && !self.is_behind() {
+            for client in std::mem::take(&mut self.peers.peer(here).held) {
+                self.release_client(io, client);
+            }
+        }
+    }
+
     /// Requests of another core's connections.
     pub(super) fn on_requests(&mut self, io: &mut Links, from: ShardId, requests: Vec<Request>) {
         let bytes: usize = requests.iter().map(request_bytes).sum();
@@ -148,6 +170,8 @@ impl Embedded {
     }
 
     fn post_to(&mut self, io: &mut Links, core: ShardId) {
+        // While a host is behind, other cores get no credit: their clients wait as those here do.
+        let is_behind = self.is_behind();
         let peer = self.peers.peer(core);
         if !peer.requests.is_empty()
             && let Err(Mail::Requests(requests)) =
@@ -155,11 +179,15 @@ impl Embedded {
         {
             peer.requests = requests;
         }
-        if !peer.replies.is_empty() || peer.credit >= CREDIT_ALONE {
-            let (replies, credit) = (std::mem::take(&mut peer.replies), std::mem::take(&mut peer.credit));
+        if !peer.replies.is_empty() || (peer.credit >= CREDIT_ALONE && !is_behind) {
+            let replies = std::mem::take(&mut peer.replies);
+            let credit = if is_behind { 0 } else { std::mem::take(&mut peer.credit) };
             match io.mail(core, Mail::Replies { replies, credit }) {
                 Ok(()) => peer.reply_bytes = 0,
-                Err(Mail::Replies { replies, credit }) => (peer.replies, peer.credit) = (replies, credit),
+                Err(Mail::Replies { replies, credit }) => {
+                    peer.replies = replies;
+                    peer.credit += credit;
+                }
                 Err(_) => debug_assert!(false, "a full mailbox gives back what it was given"),
             }
         }
