@@ -257,6 +257,9 @@ pub const META_WRITES_MAX: usize = 256;
 pub const POOL_BUFFERS_MAX: usize = 4096;
 /// Largest buffer kept spare, bytes.
 pub const POOL_BUFFER_CAPACITY_MAX: usize = 16 * 1024;
+/// Bytes of larger buffers that a core keeps spare, twice: for its connections, and for its sessions. A few messages of the largest
+/// size that is usual, so that each does not have its pages faulted in anew.
+pub const POOL_LARGE_BYTES_MAX: usize = 2 << 20;
 /// A core whose heartbeat stands still this long is woken by the watchdog and the stall is counted and logged.
 pub const STALL_MAX: Duration = Duration::from_millis(100);
 /// Sessions are closed over this span at shutdown, so that their clients do not return all at once.

@@ -216,6 +216,14 @@ impl Links {
         Some(&mut conn.out)
     }
 
+    /// As [`Links::outbox`], for about so many bytes more.
+    pub fn outbox_for(&mut self, key: ConnKey, bytes: usize) -> Option<&mut Vec<u8>> {
+        if let Some(conn) = self.conns.get_mut(key).filter(|c| c.writable() && c.out.capacity() == 0) {
+            conn.out = self.pool.take_for(bytes);
+        }
+        self.outbox(key)
+    }
+
     /// Bytes not yet taken by the kernel.
     pub fn queued(&self, key: ConnKey) -> usize {
         self.conns.get(key).map_or(0, Conn::queued)

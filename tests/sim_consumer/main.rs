@@ -99,7 +99,7 @@ impl World {
             last: vec![None; legs.len()],
             legs,
             json: JsonReader::default(),
-            pool: BufferPool::new(16, 4096),
+            pool: BufferPool::new(16, 4096, 0),
             out: Vec::new(),
             now: Instant(1),
             held: BTreeMap::new(),

@@ -99,7 +99,7 @@ impl World {
             producer,
             legs,
             json: JsonReader::default(),
-            pool: BufferPool::new(16, 4096),
+            pool: BufferPool::new(16, 4096, 16_384),
             out: Vec::new(),
             now: Instant(1),
             asked: BTreeMap::new(),

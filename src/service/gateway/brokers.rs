@@ -138,7 +138,7 @@ impl BrokerLink {
                 false
             }
             Way::Socket(conn) => {
-                let Some(out) = io.outbox(*conn) else { return false };
+                let Some(out) = io.outbox_for(*conn, queue.bytes().min(room)) else { return false };
                 let before = out.len();
                 let stop = before.saturating_add(room.min(*left));
                 let mut more = false;

@@ -21,6 +21,9 @@ use crate::wire::ws::deflate::negotiate;
 use crate::wire::ws::{Decoder, DecoderConfig, Event, encode};
 use std::net::SocketAddr;
 
+/// Bytes received at once that are likely a part of a message larger than a receive buffer.
+const LARGE_INPUT: usize = 8 * 1024;
+
 /// A client.
 pub(super) struct Client {
     pub(super) peer: SocketAddr,
@@ -295,6 +298,9 @@ impl Gateway {
         let Phase::Open(open) = &mut client.phase else { return };
         let (Some(session), Some(out)) = (sessions.get_mut(open.session), io.outbox(key)) else { return };
         let before = out.len();
+        if bytes.len() >= LARGE_INPUT {
+            open.decoder.lend(pool.take_for(limit::POOL_BUFFER_CAPACITY_MAX + 1));
+        }
         let mut tools = Tools { json, pool, deflater };
         let mut text_scratch = Vec::new();
         let mut at = 0;
@@ -326,6 +332,7 @@ impl Gateway {
                 }
             }
         };
+        pool.give(open.decoder.take_back());
         let written = (out.len() - before) as u64;
         if written > 0 {
             session.last_sent = clock.now;

@@ -245,7 +245,7 @@ impl Leg {
                 (metadata.compression, metadata.uncompressed_size) = (Some(codec), size);
             }
         }
-        let mut entry = pool.take();
+        let mut entry = pool.take_for(decoded_size(message.payload));
         let result = match codec {
             None => {
                 entry.reserve(message.size_bound() + ACK_HINT);

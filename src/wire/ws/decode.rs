@@ -69,6 +69,8 @@ pub struct Decoder {
     frame: Option<Frame>,
     message: Option<Message>,
     gathered: Gathered,
+    /// Its buffer goes back to who lent it.
+    lent: bool,
     /// Payload of a control frame that the input cut off.
     control: Vec<u8>,
     /// Made at the first compressed message; its window is kept for the next.
@@ -133,6 +135,7 @@ impl Decoder {
             frame: None,
             message: None,
             gathered: Gathered::default(),
+            lent: false,
             control: Vec::new(),
             inflater: None,
             ended: false,
@@ -180,6 +183,24 @@ impl Decoder {
         }))
     }
 
+    /// Lends an empty buffer for messages that come in pieces; [`Decoder::take_back`] asks for it. Without one it makes its own.
+    pub fn lend(&mut self, buffer: Vec<u8>) {
+        if self.message.is_none() && self.gathered.bytes.capacity() == 0 {
+            (self.gathered.bytes, self.lent) = (buffer, true);
+        }
+    }
+
+    /// The buffer that pieces were gathered in, unless something is in it: the connection may be idle for long.
+    pub fn take_back(&mut self) -> Vec<u8> {
+        match self.message {
+            Some(_) => Vec::new(),
+            None => {
+                self.lent = false;
+                std::mem::take(&mut self.gathered).bytes
+            }
+        }
+    }
+
     /// Bytes held by the buffers of this connection: 0 unless a frame or a message is under way.
     pub fn buffered(&self) -> usize {
         self.gathered.bytes.capacity() + self.control.capacity()
@@ -198,7 +219,7 @@ impl Decoder {
 
     /// Frees the buffers that hold nothing: the connection may be idle for long.
     fn shrink(&mut self) {
-        if self.message.is_none() {
+        if self.message.is_none() && !self.lent {
             self.gathered = Gathered::default();
         }
         if self.frame.is_none() {

@@ -160,6 +160,25 @@ fn the_limits_are_checked_before_anything_is_gathered() {
 }
 
 #[test]
+fn a_lent_buffer_is_used_and_given_back() {
+    let text = [b'a'; 1000];
+    let frame = frame(0x81, &text);
+    let mut decoder = Decoder::new(CONFIG);
+    for _ in 0..2 {
+        decoder.lend(Vec::with_capacity(4096));
+        let (mut first, mut second) = (frame[..500].to_vec(), frame[500..].to_vec());
+        assert_eq!(decoder.next(&mut first, &mut 0), Ok(None));
+        assert_eq!((decoder.take_back().capacity(), decoder.buffered()), (0, 4096), "in use");
+        decoder.lend(Vec::with_capacity(8192));
+        assert!(
+            matches!(decoder.next(&mut second, &mut 0), Ok(Some(Event::Text(text))) if text.len() == 1000)
+        );
+        assert_eq!(decoder.next(&mut [], &mut 0), Ok(None));
+        assert_eq!((decoder.take_back().capacity(), decoder.buffered()), (4096, 0));
+    }
+}
+
+#[test]
 fn memory_follows_what_arrived_and_goes_back() {
     let mut decoder = Decoder::new(CONFIG);
     let stream = frame(FIN | TEXT, &vec![b'x'; CONFIG.text_max]);
