@@ -98,9 +98,9 @@ pub(super) fn port(listen: SocketAddr, setting: &str) -> Finding {
     };
     let port = listen.port();
     let mend = match error.kind() {
-        ErrorKind::AddrInUse => format!(
-            "another process listens there (ss -ltnp 'sport = :{port}'); stop it or set {setting}"
-        ),
+        ErrorKind::AddrInUse => {
+            format!("another process listens there (ss -ltnp 'sport = :{port}'); stop it or set {setting}")
+        }
         ErrorKind::PermissionDenied => {
             format!("port {port} needs privileges; set {setting}=8080, or grant CAP_NET_BIND_SERVICE")
         }

@@ -104,8 +104,7 @@ fn load(arguments: &SettingArguments, program: Program) -> Result<(Config, Setti
         .collect();
     let overrides = arguments.overrides();
     let file = path.as_deref().map(|path| (path, text.as_slice()));
-    let sources =
-        Sources { program, file, environment: &environment, overrides: &overrides };
+    let sources = Sources { program, file, environment: &environment, overrides: &overrides };
     Ok(config::load(&sources)?)
 }
 

@@ -26,7 +26,8 @@ impl Plan {
         let listen = resolve(&config.bind, config.port).map_err(|reason| blame("bindAddress", reason))?;
         let mut listen = vec![listen];
         if settings.program() == Program::Standalone {
-            let Some(port) = settings.number("brokerServicePort").and_then(|port| u16::try_from(port).ok()) else {
+            let Some(port) = settings.number("brokerServicePort").and_then(|port| u16::try_from(port).ok())
+            else {
                 let reason = "is empty, so clients find no broker; set brokerServicePort=6650".to_owned();
                 return Err(blame("brokerServicePort", reason).into());
             };

@@ -2,8 +2,8 @@
 
 use super::Failure;
 use crate::broker::catalogue::{
-    AutoCreation, BacklogPolicy, BacklogQuota, DispatchRate, Effective, InactiveTopics, PublishRate, Retention,
-    SubscribeRate,
+    AutoCreation, BacklogPolicy, BacklogQuota, DispatchRate, Effective, InactiveTopics, PublishRate,
+    Retention, SubscribeRate,
 };
 use crate::broker::host::{Rolling, Upkeep};
 use crate::broker::settings::Settings as TopicSettings;
@@ -13,7 +13,12 @@ use std::time::Duration;
 /// Where ours differ from the original's own (broker 10.3): key, original's, ours, why.
 pub(super) const DEVIATIONS: &[(&str, &str, &str, &str)] = &[
     ("journalSyncData", "false", "true", "a confirmation means that the message survives a loss of power"),
-    ("brokerDeleteInactiveTopicsEnabled", "true", "false", "what is published before anybody subscribes must not vanish"),
+    (
+        "brokerDeleteInactiveTopicsEnabled",
+        "true",
+        "false",
+        "what is published before anybody subscribes must not vanish",
+    ),
     ("acknowledgmentAtBatchIndexLevelEnabled", "false", "true", "fewer duplicates"),
     ("managedLedgerMaxSizePerLedgerMbytes", "2048", "256", "a ledger is the unit of retention"),
     ("managedLedgerMinLedgerRolloverTimeMinutes", "10", "0", "a ledger is the unit of retention"),
@@ -22,7 +27,12 @@ pub(super) const DEVIATIONS: &[(&str, &str, &str, &str)] = &[
 /// Two more that are no settings of their own.
 pub(super) const OTHER_DEVIATIONS: &[(&str, &str, &str, &str)] = &[
     ("retention of public/default", "none", "24 h, 1 GiB", "a newcomer's first messages must not vanish"),
-    ("advertised address", "host name", "the address dialled", "works from any network the client comes from"),
+    (
+        "advertised address",
+        "host name",
+        "the address dialled",
+        "works from any network the client comes from",
+    ),
 ];
 
 /// The text of a key, with the original's default where `stock` is set and nobody said otherwise.
@@ -231,8 +241,11 @@ mod tests {
     use crate::config::{Program, Sources, load};
 
     fn settings(file: &str) -> Settings {
-        let sources =
-            Sources { program: Program::Standalone, file: Some(("b.conf", file.as_bytes())), ..Sources::default() };
+        let sources = Sources {
+            program: Program::Standalone,
+            file: Some(("b.conf", file.as_bytes())),
+            ..Sources::default()
+        };
         load(&sources).unwrap_or_else(|error| panic!("{file}: {error}")).1
     }
 
@@ -254,7 +267,10 @@ mod tests {
     #[test]
     fn what_contradicts_itself_is_refused_by_name() {
         for (file, key) in [
-            ("defaultRetentionSizeInMB=1\nbacklogQuotaDefaultLimitBytes=1048576", "backlogQuotaDefaultLimitBytes"),
+            (
+                "defaultRetentionSizeInMB=1\nbacklogQuotaDefaultLimitBytes=1048576",
+                "backlogQuotaDefaultLimitBytes",
+            ),
             ("subscriptionTypesEnabled=Shared,Split", "subscriptionTypesEnabled"),
             (
                 "brokerDeleteInactiveTopicsMaxInactiveDurationSeconds=soon",

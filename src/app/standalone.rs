@@ -31,7 +31,10 @@ const PUBLISH_BYTES_DEFAULT: usize = 256 << 20;
 const STORES_DEFAULT_MAX: usize = 16;
 
 /// Hosts of all cores, each handed to its core once, when that starts.
-#[allow(clippy::disallowed_types, reason = "hosts are handed to the threads of their cores once, at the start")]
+#[allow(
+    clippy::disallowed_types,
+    reason = "hosts are handed to the threads of their cores once, at the start"
+)]
 type Hosts = std::sync::Mutex<Vec<Vec<Host>>>;
 
 /// What all cores are made of.
@@ -116,7 +119,8 @@ fn open_meta(data: &DataFolder, settings: &Settings) -> Result<(MetaStore, Vec<M
     for record in &records {
         catalogue.apply(&record.key, record.version, record.value.as_deref());
     }
-    let super_users = settings.text("superUserRoles").split(',').map(str::trim).filter(|role| !role.is_empty());
+    let super_users =
+        settings.text("superUserRoles").split(',').map(str::trim).filter(|role| !role.is_empty());
     let first = FirstStart {
         cluster: settings.text("clusterName").to_owned(),
         super_users: super_users.map(str::to_owned).collect(),
@@ -202,14 +206,20 @@ fn parts(
 fn announce(running: &Running, plan: &Plan, data: &DataFolder) {
     serve::announce_driver(running, plan);
     let at = |door: Door| running.listening[usize::from(door.0)];
-    log::info!("WebSocket and administration: http://{}, binary protocol: pulsar://{}", at(Door::WEB), at(Door::BINARY));
+    log::info!(
+        "WebSocket and administration: http://{}, binary protocol: pulsar://{}",
+        at(Door::WEB),
+        at(Door::BINARY)
+    );
     match data.sync_journal {
         true => log::info!("a confirmed message survives a loss of power (journalSyncData=true)"),
         false => log::warn!("a confirmed message does not survive a loss of power (journalSyncData=false)"),
     }
     let here = reachable(at(Door::WEB));
     log::info!("try it, each in a terminal of its own:");
-    log::info!("  pulsegate consume ws://{here}/ws/v2/consumer/persistent/public/default/my-topic/my-subscription");
+    log::info!(
+        "  pulsegate consume ws://{here}/ws/v2/consumer/persistent/public/default/my-topic/my-subscription"
+    );
     log::info!("  pulsegate produce ws://{here}/ws/v2/producer/persistent/public/default/my-topic hello");
     log::info!("  curl http://{here}/admin/v2/persistent/public/default/my-topic/stats");
     log::debug!("processors {}", plan::list(&plan.run.cores));

@@ -9,6 +9,7 @@ use pulsegate::base::time::{Clock, Instant, UnixMillis};
 use pulsegate::broker::catalogue::{Catalogue, Effective, Expect, FirstStart};
 use pulsegate::broker::host::{Host, HostConfig};
 use pulsegate::config::gateway::{GatewayConfig, ServiceUrl};
+use pulsegate::service::admin::{Admin, AdminConfig};
 use pulsegate::service::embedded::{Embedded, EmbeddedConfig};
 use pulsegate::service::gateway::Gateway;
 use pulsegate::service::gateway::local::LocalBroker;
@@ -154,7 +155,8 @@ impl Broker {
             let mine = std::mem::take(&mut hosts.lock().expect("no core panics")[usize::from(shard.0)]);
             let broker = LocalBroker { stores, message_size_max: config.message_size_max };
             let gateway = Gateway::local(gateway_config(), cores, u64::from(shard.0), broker);
-            Standalone::new(gateway, Embedded::new(Arc::clone(&config), shard, cores, mine, &records))
+            let embedded = Embedded::new(Arc::clone(&config), shard, cores, mine, &records);
+            Standalone::new(gateway, embedded, Admin::new(AdminConfig::new("standalone", stores, 6650)))
         };
         let running = run(run_config, make).expect("the cores start");
         let at = |door: Door| running.listening[usize::from(door.0)];
