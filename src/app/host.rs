@@ -14,8 +14,9 @@ pub(super) fn read_config(path: &Path) -> io::Result<Vec<u8>> {
 
 /// Milliseconds since the epoch.
 pub(super) fn wall_ms() -> u64 {
-    let since = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH).unwrap_or_default();
-    u64::try_from(since.as_millis()).unwrap_or(u64::MAX)
+    let time = rustix::time::clock_gettime(rustix::time::ClockId::Realtime);
+    // A clock before 1970 is no clock.
+    u64::try_from(time.tv_sec).unwrap_or(0) * 1000 + time.tv_nsec as u64 / 1_000_000
 }
 
 /// A clock that never goes back.
