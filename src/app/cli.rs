@@ -1,5 +1,6 @@
 //! The command line.
 
+use super::talk::{ConsumeArguments, ProduceArguments};
 use clap::{Args, Parser, Subcommand};
 use std::path::PathBuf;
 
@@ -48,6 +49,19 @@ Examples:
 Exit code 0: nothing stands in the way. 1: a check failed; its line says what to do.
 2: the configuration is wrong.";
 
+const PRODUCE_EXAMPLES: &str = "\
+Examples:
+  pulsegate produce my-topic hello
+  pulsegate produce persistent://public/default/my-topic --key a one two three
+  tail -f events.json | pulsegate produce my-topic
+  pulsegate produce ws://broker:8080/ws/v2/producer/persistent/public/default/my-topic hello";
+
+const CONSUME_EXAMPLES: &str = "\
+Examples:
+  pulsegate consume my-topic                         all that is kept, then what comes
+  pulsegate consume my-topic --subscription mine     what was not yet acknowledged
+  pulsegate consume my-topic -n 10 --server broker:8080";
+
 /// Apache Pulsar's WebSocket API as one fast server: in front of Pulsar brokers, or with one of its own.
 #[derive(Debug, Parser)]
 #[command(name = "pulsegate", version = VERSION, after_help = EXAMPLES, arg_required_else_help = true)]
@@ -67,6 +81,12 @@ pub(super) enum Command {
     /// Run the start-up checks and say what to mend, without serving
     #[command(after_help = CHECK_EXAMPLES)]
     Check(SettingArguments),
+    /// Send messages to a topic over WebSocket
+    #[command(after_help = PRODUCE_EXAMPLES)]
+    Produce(ProduceArguments),
+    /// Print the messages of a topic, received over WebSocket
+    #[command(after_help = CONSUME_EXAMPLES)]
+    Consume(ConsumeArguments),
 }
 
 /// Settings of `standalone`, and its own.

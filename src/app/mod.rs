@@ -10,6 +10,7 @@ mod plan;
 mod rules;
 mod serve;
 mod standalone;
+mod talk;
 
 use crate::config::{self, Config, ConfigError, Program, Settings, Sources};
 use clap::Parser;
@@ -58,6 +59,8 @@ pub fn main() -> ExitCode {
     let arguments = Arguments::parse();
     env_logger::Builder::from_env(env_logger::Env::default().default_filter_or("info")).init();
     let result = match arguments.command {
+        Command::Produce(arguments) => talk::produce(&arguments),
+        Command::Consume(arguments) => talk::consume(&arguments),
         Command::Serve(settings) => with_settings(&settings, Program::Gateway, |plan, _| serve::serve(plan)),
         Command::Check(settings) => with_settings(&settings, Program::Gateway, |plan, _| check(plan)),
         Command::Standalone(arguments) if arguments.show_deviations => show(&rules::deviations()),

@@ -216,11 +216,11 @@ fn announce(running: &Running, plan: &Plan, data: &DataFolder) {
         false => log::warn!("a confirmed message does not survive a loss of power (journalSyncData=false)"),
     }
     let here = reachable(at(Door::WEB));
-    log::info!("try it, each in a terminal of its own:");
-    log::info!(
-        "  pulsegate consume ws://{here}/ws/v2/consumer/persistent/public/default/my-topic/my-subscription"
-    );
-    log::info!("  pulsegate produce ws://{here}/ws/v2/producer/persistent/public/default/my-topic hello");
-    log::info!("  curl http://{here}/admin/v2/persistent/public/default/my-topic/stats");
+    let program = std::env::args().next().unwrap_or_else(|| "pulsegate".to_owned());
+    // Plain lines, so that they can be pasted as they stand.
+    eprintln!("Try it:");
+    eprintln!("  {program} produce --server {here} my-topic hello");
+    eprintln!("  {program} consume --server {here} my-topic");
+    eprintln!("  curl http://{here}/admin/v2/persistent/public/default/my-topic/stats");
     log::debug!("processors {}", plan::list(&plan.run.cores));
 }

@@ -167,7 +167,9 @@ impl Session {
                 stream.set_read_timeout(Some(WAIT_MAX))?;
                 Ok(stream)
             })
-            .map_err(|error| failed(format!("{error}; is a server there? (pulsegate standalone, --server)")))?;
+            .map_err(|error| {
+                failed(format!("{error}; is a server there? (pulsegate standalone, --server)"))
+            })?;
         match tungstenite::client(url, stream) {
             Ok((socket, _)) => Ok(Session { socket, url: url.to_owned() }),
             Err(tungstenite::HandshakeError::Failure(tungstenite::Error::Http(answer))) => {

@@ -112,7 +112,9 @@ impl Embedded {
             return lookup_refused(request_id, ServerError::TopicNotFound, "Namespace not found");
         }
         let dialled = self.dialled(io, connection).map(|address| format!("pulsar://{address}"));
-        let url = self.config.advertised.clone().or(dialled).unwrap_or_default();
+        // Our own gateway dialled nothing, and asks for an address it can read; it then comes through this link all the same.
+        let url =
+            self.config.advertised.clone().or(dialled).unwrap_or_else(|| "pulsar://localhost".to_owned());
         Command::LookupResponse(p::CommandLookupTopicResponse {
             broker_service_url: Some(url),
             response: Some(p::LookupTopicResponseLookupType::Connect as i32),
