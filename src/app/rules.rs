@@ -159,6 +159,7 @@ fn topic(settings: &Settings, rules: &Rules<'_>) -> Result<TopicSettings, Failur
         consumer_unacked_max: rules.small("maxUnackedMessagesPerConsumer"),
         subscription_unacked_max: rules.small("maxUnackedMessagesPerSubscription"),
         failover_delay: rules.millis("activeConsumerFailoverDelayTimeMillis"),
+        delay_max: rules.millis("delayedDeliveryMaxDelayInMillis"),
         delayed_delivery: rules.flag("delayedDeliveryEnabled"),
         delayed_tick: rules.millis("delayedDeliveryTickTimeMillis"),
         delayed_strict: rules.flag("isDelayedDeliveryDeliverAtTimeStrict"),

@@ -250,7 +250,7 @@ impl Cursor {
         Acks { below: self.floor, ranges, partial: parts.collect() }
     }
 
-    /// What was to be saved was not: the next save is of the whole.
+    /// What was to be saved was not, or what is kept with it changed: the next save is of the whole.
     pub fn on_save_failed(&mut self) {
         (self.dirty, self.whole) = (true, true);
     }

@@ -153,6 +153,10 @@ impl Outbox {
         self.queue.pop_front()
     }
 
+    pub(super) fn has_some(&self) -> bool {
+        !self.queue.is_empty()
+    }
+
     pub(super) fn push(&mut self, output: Output) {
         self.queue.push_back(output);
     }

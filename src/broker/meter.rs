@@ -22,7 +22,10 @@ impl Meter {
 
     /// So much time passed since the last call.
     pub(super) fn roll(&mut self, passed: Duration) {
-        let seconds = passed.as_secs_f64().max(f64::MIN_POSITIVE);
+        let seconds = passed.as_secs_f64();
+        if seconds == 0.0 {
+            return;
+        }
         self.rate = (self.messages - self.before.0) as f64 / seconds;
         self.throughput = (self.bytes - self.before.1) as f64 / seconds;
         self.before = (self.messages, self.bytes);

@@ -171,6 +171,13 @@ impl Publisher {
         if !chunk && payload.metadata.len() + payload.body.len() > settings.message_size_max {
             return Err(Refusal::new(ServerError::NotAllowedError, "Exceed maximum message size"));
         }
+        if let Some(time) = metadata.deliver_at_time.filter(|_| !settings.delay_max.is_zero()) {
+            let published = metadata.publish_time.cast_signed();
+            if time.saturating_sub(published) > settings.delay_max.as_millis() as i64 {
+                let text = "Exceeds the longest delay that is allowed for delivery";
+                return Err(Refusal::new(ServerError::NotAllowedError, text));
+            }
+        }
         let batch = metadata.batch_size;
         let Some(dedup) = &mut self.dedup else {
             return Ok(Judged { verdict: Verdict::New, batch, chunk, dedup: None });

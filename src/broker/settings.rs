@@ -35,6 +35,8 @@ pub struct Settings {
     pub subscription_unacked_max: u32,
     /// Wait before a new active consumer begins; zero: none.
     pub failover_delay: Duration,
+    /// Longest delay that may be asked for; zero: any (`delayedDeliveryMaxDelayInMillis`).
+    pub delay_max: Duration,
     /// Honour `deliver_at_time` on Shared and Key_Shared (`delayedDeliveryEnabled`).
     pub delayed_delivery: bool,
     /// Delayed messages may come this much early (`delayedDeliveryTickTimeMillis`).
@@ -62,6 +64,7 @@ impl Default for Settings {
             consumer_unacked_max: limit::CONSUMER_UNACKED_MAX,
             subscription_unacked_max: limit::SUBSCRIPTION_UNACKED_MAX,
             failover_delay: limit::FAILOVER_DELAY,
+            delay_max: Duration::ZERO,
             delayed_delivery: true,
             delayed_tick: limit::DELAYED_TICK,
             delayed_strict: false,

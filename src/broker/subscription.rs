@@ -74,7 +74,7 @@ pub(super) struct Around<'a> {
     pub(super) clock: Clock,
 }
 
-/// Key under which a subscription's last use is kept, milliseconds since the epoch.
+/// Key under which a subscription's last use is kept, milliseconds since the epoch. Absent while it has consumers.
 const LAST_ACTIVE: &str = "last-active";
 
 /// Calls the same method on either dispatcher.
@@ -151,6 +151,9 @@ impl Subscription {
         (consumer.counts.since_ms, self.last_active_ms) = (now_ms, now_ms);
         let wanted = keys(kind, command, around.settings);
         if self.consumers().is_empty() {
+            if self.properties.own.contains_key(LAST_ACTIVE) {
+                self.cursor.on_save_failed();
+            }
             self.kind = kind;
             let read = self.cursor.floor();
             self.dispatcher = Some(match kind {
@@ -193,6 +196,9 @@ impl Subscription {
             Some(Dispatcher::Shared(shared)) => shared.remove(key, &self.cursor),
             None => {}
         }
+        if self.consumers().is_empty() {
+            self.cursor.on_save_failed();
+        }
         true
     }
 
@@ -213,6 +219,7 @@ impl Subscription {
         }
         self.dispatcher = None;
         self.told_of_end.clear();
+        self.cursor.on_save_failed();
         keys
     }
 
@@ -361,7 +368,11 @@ impl Subscription {
     }
 
     fn set(&mut self, name: &str, acks: Acks) -> Save {
-        self.properties.set(LAST_ACTIVE, self.last_active_ms);
+        if self.consumers().is_empty() {
+            self.properties.set(LAST_ACTIVE, self.last_active_ms);
+        } else {
+            self.properties.own.remove(LAST_ACTIVE);
+        }
         let properties = self.properties.encode();
         Save::CursorSet { id: self.id, subscription: name.to_owned(), acks, properties }
     }

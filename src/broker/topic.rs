@@ -104,6 +104,8 @@ pub struct Topic {
     over_quota: Option<ServerError>,
     published: Meter,
     delivered: Meter,
+    /// When rates were made.
+    rolled: Option<Instant>,
     chunked: bool,
     /// Entries added, and entries since what deduplication knows was last saved.
     added: u64,
@@ -151,10 +153,16 @@ impl Topic {
             over_quota: None,
             published: Meter::default(),
             delivered: Meter::default(),
+            rolled: None,
             chunked: false,
             added: 0,
             unsaved_sequences: 0,
         }
+    }
+
+    /// Something is to be done.
+    pub fn has_output(&self) -> bool {
+        self.out.has_some()
     }
 
     /// The next thing to be done; `None`: nothing more before the next event.

@@ -120,7 +120,7 @@ impl World {
             16 => self.give_back(index),
             17 if self.prng.below(10) == 0 => self.seek(index),
             18 if self.prng.below(15) == 0 => self.restart(),
-            18 => self.topic.on_tick(self.clock),
+            18 => self.topic.on_tick(self.clock, Duration::from_secs(60)),
             _ => {
                 let time = self.prng.below(400);
                 self.pass(Duration::from_millis(time));

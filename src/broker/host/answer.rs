@@ -117,6 +117,16 @@ impl Host {
         }
     }
 
+    /// The topic is gone: nothing of it is saved any more.
+    pub(super) fn refuse_asks_of(&mut self, key: Key) {
+        let of = (key, SaveId(0))..=(key, SaveId(u64::MAX));
+        let gone: Vec<_> = self.asks.saves.range(of).map(|(of, _)| *of).collect();
+        let gone: Vec<_> = gone.into_iter().filter_map(|of| self.asks.saves.remove(&of)).flatten().collect();
+        for (ticket, _) in gone {
+            self.answer_refused(ticket, 404, "The topic was deleted meanwhile");
+        }
+    }
+
     /// Nothing is saved any more.
     pub(super) fn refuse_all_asks(&mut self, reason: &str) {
         for (ticket, _) in std::mem::take(&mut self.asks.saves).into_values().flatten() {

@@ -68,13 +68,10 @@ impl Host {
             }
             Err(error) => {
                 if error == LogError::Full && self.state == HostState::Open {
-                    log::warn!(
-                        "store {}: the journal is full, nothing is published until there is room",
-                        self.config.store.0
-                    );
-                    self.state = HostState::Full;
                     self.log.checkpoint();
-                } else if !matches!(error, LogError::Full | LogError::NotOpen) {
+                    return self.on_full(clock);
+                }
+                if !matches!(error, LogError::Full | LogError::NotOpen) {
                     log::error!("store {}: an entry is refused by the log: {error}", self.config.store.0);
                 }
                 let Some(entry) = self.topics.get_mut(key) else { return };

@@ -5,7 +5,7 @@ use std::collections::{BTreeMap, VecDeque};
 use std::sync::Arc;
 
 use super::registry::{Body, Entry, Loading, Waiting};
-use super::{Host, Purpose};
+use super::{Host, HostState, Purpose};
 use crate::base::id::{EntryId, Position};
 use crate::base::limit::{READ_AHEAD_BYTES, TOPIC_WAITING_MAX};
 use crate::base::table::Key;
@@ -37,6 +37,7 @@ pub(super) fn rules(catalogue: &Catalogue, name: &str, broker: &Effective) -> Ef
 pub(super) fn settings(rules: &Effective) -> Settings {
     Settings {
         topic_consumers_max: rules.consumers_per_topic_max,
+        delay_max: rules.delay_max,
         subscription_types: rules.subscription_types,
         ..rules.settings.clone()
     }
@@ -99,7 +100,10 @@ impl Host {
             terminated: stored.is_some_and(|stored| stored.terminated),
         };
         let settings = entry.rules.as_ref().map_or_else(Settings::default, |rules| settings(rules));
-        let topic = Topic::new(&entry.name, settings, found);
+        let mut topic = Topic::new(&entry.name, settings, found);
+        if self.state == HostState::Full {
+            topic.on_append_refused(clock, 0);
+        }
         entry.body = Body::Loaded(Box::new(topic));
         self.loaded.extend((!loading.waiting.is_empty()).then_some((key, loading.waiting)));
         self.touch(clock, key);

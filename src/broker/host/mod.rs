@@ -10,6 +10,7 @@ mod carry;
 mod config;
 mod load;
 mod message;
+mod quota;
 mod read;
 mod registry;
 mod route;
@@ -22,7 +23,7 @@ pub use config::{HostConfig, Rolling, Upkeep};
 pub use message::{Asked, ConnectionId, Reply, Request, Told};
 
 use crate::base::id::Position;
-use crate::base::limit::{HEARTBEAT_DELAY, HOST_WAITING_MAX};
+use crate::base::limit::{CHECKPOINT_RETRY, HEARTBEAT_DELAY, HOST_WAITING_MAX};
 use crate::base::table::{Key, Table};
 use crate::base::time::{Clock, Instant};
 use crate::base::wheel::Wheel;
@@ -125,7 +126,9 @@ pub struct Host {
     trims: Vec<Key>,
     wheel: Wheel,
     alarms: Alarms,
-    /// What was durable at the last look.
+    /// What is durable, what of it topics were told, and what of it there was at the last look.
+    durable: Ticket,
+    told: Ticket,
     checkpointed: Ticket,
     asks: Asks,
     /// Entries that were found damaged.
@@ -163,6 +166,8 @@ impl Host {
             unsaved: Vec::new(),
             trims: Vec::new(),
             wheel: Wheel::default(),
+            durable: Ticket(0),
+            told: Ticket(0),
             checkpointed: Ticket(0),
             asks: Asks::default(),
             damaged: 0,
@@ -278,7 +283,7 @@ impl Host {
                     self.state = HostState::Open;
                     self.register_all(clock);
                 }
-                Event::Durable(upto) => self.on_durable(clock, upto),
+                Event::Durable(upto) => self.durable = upto,
                 Event::Read { id, ledger, first, entries } => {
                     self.on_read(clock, id, Position { ledger, entry: first }, entries);
                 }
@@ -292,9 +297,19 @@ impl Host {
                 Event::Checkpoint => self.alarms.on_checkpoint(),
                 Event::CheckpointFailed(error) => {
                     log::warn!("store {}: a checkpoint failed: {error}", self.config.store.0);
+                    self.alarms.retry = Some(clock.now + CHECKPOINT_RETRY);
+                    if self.log.is_behind() && self.state == HostState::Open {
+                        self.on_full(clock);
+                    }
                 }
                 Event::Dead => self.on_dead(clock, "the journal could not be written"),
             }
+        }
+        // While entries come faster than the disk takes them away from memory, nobody is told that more is stored: producers
+        // wait, and nothing is refused. When the disk does not take them at all, waiting would not help.
+        if self.told < self.durable && (!self.log.is_behind() || self.state != HostState::Open) {
+            self.told = self.durable;
+            self.on_durable(clock, self.durable);
         }
     }
 
@@ -311,7 +326,7 @@ impl Host {
                 Early::Ask(ticket, ask) => self.on_ask(clock, catalogue, ticket, ask),
             }
         }
-        if self.state == HostState::Full && self.log.has_room() {
+        if self.state == HostState::Full && self.log.has_room() && !self.log.is_behind() {
             self.on_room(clock);
         }
         self.admit_waiting(clock);
@@ -350,6 +365,17 @@ impl Host {
             self.wheel.arm(at, key.to_bits());
         }
         self.rest_if_done(clock, key);
+    }
+
+    /// There is no room: nobody publishes.
+    fn on_full(&mut self, clock: Clock) {
+        log::warn!("store {}: nothing is published until there is room", self.config.store.0);
+        self.state = HostState::Full;
+        let keys: Vec<Key> = self.topics.iter().map(|(key, _)| key).collect();
+        for key in keys {
+            let taken = self.topics.get(key).map_or(0, |entry| entry.in_flight);
+            self.poke(key, |topic| topic.on_append_refused(clock, taken));
+        }
     }
 
     /// There is room again.

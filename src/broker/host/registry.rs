@@ -243,6 +243,7 @@ impl Host {
         let ticket = id.map(|id| self.log.append(wall_ms, &Record::TopicDelete(id))).transpose()?;
         self.names.remove(&name);
         self.topics.remove(key);
+        self.refuse_asks_of(key);
         Ok(ticket)
     }
 

@@ -128,6 +128,7 @@ impl Host {
                 for key in self.routes.forget(to) {
                     self.forget_waiting(key, to);
                     self.with_topic(clock, key, |topic| topic.on_disconnect(clock, to));
+                    self.save_soon(clock, key);
                 }
             }
             Asked::Writable(writable) => {

@@ -5,16 +5,18 @@ use std::time::Duration;
 
 use super::config::Upkeep;
 use super::load::rules;
-use super::read::{SearchFor, published};
+use super::read::SearchFor;
 use super::registry::{Body, Entry};
 use super::{Host, HostState};
 use crate::base::id::{EntryId, LedgerId, Position};
 use crate::base::table::Key;
 use crate::base::time::{Clock, Instant};
-use crate::broker::catalogue::{BacklogPolicy, Catalogue, Effective};
+use crate::broker::catalogue::{Catalogue, Effective};
 use crate::broker::topic::Topic;
 use crate::store::Record;
-use crate::wire::pulsar::proto::ServerError;
+
+/// Topics are looked after in turn, a part of them at a time, so that ten thousand do not hold up their core.
+const TICKS: u32 = 10;
 
 /// Something that is done again and again.
 #[derive(Debug)]
@@ -44,13 +46,16 @@ pub(super) struct Alarms {
     flush: Option<Instant>,
     /// A frame proves the last one durable.
     pub(super) heartbeat: Option<Instant>,
+    /// A checkpoint that failed is tried again.
+    pub(super) retry: Option<Instant>,
     tick: Round,
+    /// Topics before this one had their turn.
+    visited: usize,
     expiry: Round,
     quota: Round,
     inactive: Round,
     subscriptions: Round,
     sequences: Round,
-    rates: Round,
     checkpoint: Round,
     /// Something was appended since the last checkpoint was asked for.
     changed: bool,
@@ -61,13 +66,14 @@ impl Alarms {
         Alarms {
             flush: None,
             heartbeat: None,
-            tick: Round::new(now, upkeep.tick),
+            retry: None,
+            tick: Round::new(now, upkeep.tick / TICKS),
+            visited: 0,
             expiry: Round::new(now, upkeep.expiry),
             quota: Round::new(now, upkeep.quota),
             inactive: Round::new(now, upkeep.inactive),
             subscriptions: Round::new(now, upkeep.subscriptions),
             sequences: Round::new(now, upkeep.sequences),
-            rates: Round::new(now, upkeep.rates),
             checkpoint: Round::new(now, upkeep.checkpoint),
             changed: false,
         }
@@ -86,11 +92,10 @@ impl Alarms {
             &self.inactive,
             &self.subscriptions,
             &self.sequences,
-            &self.rates,
             &self.checkpoint,
         ];
         let rounds = rounds.into_iter().map(|round| round.due);
-        rounds.chain(self.flush).chain(self.heartbeat).min()
+        rounds.chain(self.flush).chain(self.heartbeat).chain(self.retry).min()
     }
 }
 
@@ -100,6 +105,16 @@ impl Host {
         if let Some(topic) = self.topics.get_mut(key).and_then(Entry::topic_mut) {
             tell(topic);
             self.serve_soon(key);
+        }
+    }
+
+    /// As [`Host::poke`], but the topic is served only if there is something to be carried out.
+    fn nudge(&mut self, key: Key, tell: impl FnOnce(&mut Topic)) {
+        if let Some(topic) = self.topics.get_mut(key).and_then(Entry::topic_mut) {
+            tell(topic);
+            if topic.has_output() {
+                self.serve_soon(key);
+            }
         }
     }
 
@@ -150,6 +165,10 @@ impl Host {
             self.alarms.heartbeat = None;
             self.log.heartbeat();
         }
+        if self.alarms.retry.is_some_and(|due| due <= now) {
+            self.alarms.retry = None;
+            self.log.checkpoint();
+        }
         self.on_rounds(clock, catalogue);
     }
 
@@ -171,47 +190,44 @@ impl Host {
             self.expire_subscriptions(clock, catalogue);
         }
         if self.alarms.sequences.is_due(now) {
-            self.each_loaded(|host, key| host.poke(key, Topic::save_sequences));
+            self.each_loaded(|host, key| host.nudge(key, Topic::save_sequences));
         }
-        if self.alarms.rates.is_due(now) {
-            let passed = self.config.upkeep.rates;
-            for (_, entry) in self.topics.iter_mut() {
-                entry.topic_mut().into_iter().for_each(|topic| topic.roll(passed));
-            }
-        }
-        if self.alarms.checkpoint.is_due(now) && std::mem::take(&mut self.alarms.changed)
-            || self.state == HostState::Full
-        {
+        if self.alarms.checkpoint.is_due(now) && std::mem::take(&mut self.alarms.changed) {
             self.log.checkpoint();
         }
     }
 
     /// For each topic in memory.
-    fn each_loaded(&mut self, mut visit: impl FnMut(&mut Host, Key)) {
+    pub(super) fn each_loaded(&mut self, mut visit: impl FnMut(&mut Host, Key)) {
         let loaded = self.topics.iter().filter(|(_, entry)| entry.topic().is_some());
         let keys: Vec<Key> = loaded.map(|(key, _)| key).collect();
         keys.into_iter().for_each(|key| visit(self, key));
     }
 
+    /// The next tenth of all topics.
     fn tick(&mut self, clock: Clock, catalogue: &Catalogue) {
-        let idle = self.config.upkeep.idle;
-        self.each_loaded(|host, key| {
-            host.poke(key, |topic| topic.on_tick(clock));
-            let Some(entry) = host.topics.get(key) else { return };
-            let unused = entry.id.is_some() && clock.now.since(entry.used) >= idle;
-            if unused && entry.topic().is_some_and(|topic| topic.clients() == (0, 0) && topic.is_settled()) {
-                host.unload(clock, key);
-            }
-        });
-        let state = self.log.state();
-        let several = self.topics.iter().filter(|(_, entry)| entry.ledgers(state).len() > 1);
-        let keys: Vec<Key> = several.map(|(key, _)| key).collect();
-        for key in keys {
+        let count = self.topics.len().div_ceil(TICKS as usize).max(1);
+        let next = self.topics.iter().skip(self.alarms.visited).take(count);
+        let keys: Vec<Key> = next.map(|(key, _)| key).collect();
+        self.alarms.visited = if keys.len() < count { 0 } else { self.alarms.visited + count };
+        keys.into_iter().for_each(|key| self.look_after(clock, catalogue, key));
+        self.alarms.changed |= !self.pending.is_empty() || self.log.durable() != self.checkpointed;
+        self.checkpointed = self.log.durable();
+    }
+
+    fn look_after(&mut self, clock: Clock, catalogue: &Catalogue, key: Key) {
+        let rates = self.config.upkeep.rates;
+        self.nudge(key, |topic| topic.on_tick(clock, rates));
+        let Some(entry) = self.topics.get(key) else { return };
+        let unused = entry.id.is_some() && clock.now.since(entry.used) >= self.config.upkeep.idle;
+        if unused && entry.topic().is_some_and(|topic| topic.clients() == (0, 0) && topic.is_settled()) {
+            self.unload(clock, key);
+        }
+        let Some(entry) = self.topics.get(key) else { return };
+        if entry.ledgers(self.log.state()).len() > 1 {
             self.know_rules(catalogue, key);
             self.trim(clock, key);
         }
-        self.alarms.changed |= !self.pending.is_empty() || self.log.durable() != self.checkpointed;
-        self.checkpointed = self.log.durable();
     }
 
     /// What policies say of a topic is known from now on.
@@ -325,86 +341,10 @@ impl Host {
         }
     }
 
-    fn expire_older(&mut self, clock: Clock, key: Key, subscriptions: Vec<String>, time: u64) {
+    pub(super) fn expire_older(&mut self, clock: Clock, key: Key, subscriptions: Vec<String>, time: u64) {
         for subscription in subscriptions {
             self.search(clock, key, time, SearchFor::Expire { subscription });
         }
-    }
-
-    /// Backlogs are held to their quotas (broker 4.14).
-    pub(super) fn check_quotas(&mut self, clock: Clock) {
-        self.each_loaded(|host, key| host.check_quota(clock, key, true));
-    }
-
-    /// `evict`: who publishes on is closed as well, not only kept out.
-    pub(super) fn check_quota(&mut self, clock: Clock, key: Key, evict: bool) {
-        let Some(entry) = self.topics.get(key).filter(|entry| entry.id.is_some()) else { return };
-        let (Some(topic), Some(rules)) = (entry.topic(), entry.rules.clone()) else { return };
-        let limit = u64::try_from(rules.backlog_size.limit).ok().filter(|limit| *limit > 0);
-        let age = u64::try_from(rules.backlog_age.limit).ok().filter(|limit| *limit > 0);
-        if limit.is_none() && age.is_none() && !topic.is_over_quota() {
-            return;
-        }
-        let mut code = None;
-        let mut skips = Vec::new();
-        let mut expired = Vec::new();
-        let now_ms = clock.wall.0.cast_unsigned();
-        for (name, _) in topic.subscriptions().filter(|(_, durable)| *durable) {
-            let Some(first) = topic.first_unacked(name) else { continue };
-            let bytes = entry.bytes_from(first, self.log.state());
-            if let Some(limit) = limit.filter(|limit| bytes >= *limit) {
-                match rules.backlog_size.policy {
-                    BacklogPolicy::Evict => {
-                        let excess = bytes - limit / 10 * 9;
-                        skips.push((name.to_owned(), self.skip_bytes(entry, first, excess)));
-                    }
-                    policy => code = code.or(Some(code_of(policy))),
-                }
-            }
-            if let Some(age) = age.filter(|age| self.time_of(first) + age * 1000 <= now_ms) {
-                match rules.backlog_age.policy {
-                    BacklogPolicy::Evict => expired.push((name.to_owned(), now_ms - age * 1000)),
-                    policy => code = code.or(Some(code_of(policy))),
-                }
-            }
-        }
-        self.poke(key, |topic| {
-            topic.set_over_quota(clock, code, evict);
-            for (name, to) in skips {
-                topic.expire_below(clock, &name, to);
-            }
-        });
-        self.save_soon(clock, key);
-        for (name, time) in expired {
-            self.expire_older(clock, key, vec![name], time);
-        }
-    }
-
-    /// The place so many bytes behind another, as if all of a ledger's entries were of one size.
-    fn skip_bytes(&self, entry: &Entry, from: Position, bytes: u64) -> Position {
-        let mut left = bytes;
-        let mut at = from;
-        let ledgers = entry.ledgers(self.log.state()).iter();
-        for ledger in ledgers.filter(|ledger| ledger.id >= from.ledger && ledger.entries > 0) {
-            let mean = (ledger.bytes / ledger.entries).max(1);
-            let first = if ledger.id == from.ledger { from.entry.0 } else { 0 };
-            let here = ledger.entries.saturating_sub(first);
-            let wanted = left.div_ceil(mean);
-            at = Position { ledger: ledger.id, entry: EntryId(first + wanted.min(here)) };
-            if wanted <= here {
-                return at;
-            }
-            left -= here * mean;
-        }
-        at
-    }
-
-    /// When an entry was published, as far as is known without the disk: no later than that.
-    fn time_of(&self, at: Position) -> u64 {
-        if let Some(stored) = self.log.peek(at) {
-            return published(&stored.bytes);
-        }
-        self.log.state().ledger(at.ledger).map_or(u64::MAX / 2, |ledger| ledger.opened_ms)
     }
 
     /// Topics that nobody uses go, where that is wanted (broker 2.7).
@@ -463,7 +403,7 @@ impl Host {
             }
             let time = clock.wall.0.cast_unsigned().saturating_sub(minutes.saturating_mul(60_000));
             self.poke(key, |topic| {
-                for name in topic.unused_since(time) {
+                for name in topic.unused_since(clock, time) {
                     log::info!("{}: subscription {name} was not used for {minutes} minutes", topic.name());
                     if let Err(refused) = topic.delete_subscription(&name, false) {
                         log::debug!("{}: {refused}", topic.name());
@@ -472,14 +412,6 @@ impl Host {
             });
             self.trims.push(key);
         }
-    }
-}
-
-/// The refusal that a policy stands for.
-fn code_of(policy: BacklogPolicy) -> ServerError {
-    match policy {
-        BacklogPolicy::Refuse => ServerError::ProducerBlockedQuotaExceededException,
-        _ => ServerError::ProducerBlockedQuotaExceededError,
     }
 }
 

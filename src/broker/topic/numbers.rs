@@ -7,7 +7,7 @@ use crate::broker::stats::{CursorStats, Peer, TopicStats};
 
 impl Topic {
     /// So much time passed since the last call: rates are made anew.
-    pub fn roll(&mut self, passed: Duration) {
+    pub(super) fn roll(&mut self, passed: Duration) {
         self.published.roll(passed);
         self.delivered.roll(passed);
         self.producers.roll(passed);

@@ -250,11 +250,19 @@ impl Topic {
         self.out.save(save)
     }
 
-    /// Durable subscriptions without consumers that were last used before a time, milliseconds since the epoch.
-    pub fn unused_since(&self, time: u64) -> Vec<String> {
-        let unused = self.subscriptions.iter().filter(|(_, found)| {
-            found.durable && !found.fenced && found.consumers().is_empty() && found.last_active_ms < time
-        });
-        unused.map(|(name, _)| name.clone()).collect()
+    /// Durable subscriptions without consumers that were last used before a time, milliseconds since the epoch. Of those that
+    /// were in use when the process died, the use ends now.
+    pub fn unused_since(&mut self, clock: Clock, time: u64) -> Vec<String> {
+        let mut unused = Vec::new();
+        for (name, found) in &mut self.subscriptions {
+            if found.last_active_ms == 0 {
+                found.last_active_ms = clock.wall.0.cast_unsigned();
+                found.cursor.on_save_failed();
+            }
+            if found.durable && !found.fenced && found.consumers().is_empty() && found.last_active_ms < time {
+                unused.push(name.clone());
+            }
+        }
+        unused
     }
 }

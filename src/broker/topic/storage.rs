@@ -136,8 +136,13 @@ impl Topic {
         durable.any(|found| found.cursor.is_dirty())
     }
 
-    /// Now and then: what is forgotten after a while is.
-    pub fn on_tick(&mut self, clock: Clock) {
+    /// Now and then: what is forgotten after a while is, and rates are made when `rates` has passed since they were.
+    pub fn on_tick(&mut self, clock: Clock, rates: Duration) {
+        let passed = clock.now.since(self.rolled.unwrap_or(clock.now));
+        if passed >= rates || self.rolled.is_none() {
+            self.roll(passed);
+            self.rolled = Some(clock.now);
+        }
         self.producers.on_tick(clock.now);
         self.subscriptions.retain(|_, subscription| {
             let idle = !subscription.durable && subscription.consumers().is_empty();

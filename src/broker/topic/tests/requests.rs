@@ -135,10 +135,10 @@ fn a_reader_that_seeks_and_does_not_return_is_forgotten() {
     world.subscribe_as(1, CommandSubscribe { durable: Some(false), ..CommandSubscribe::default() });
     let seek = CommandSeek { consumer_id: 1, message_id: Some(id(1)), ..CommandSeek::default() };
     assert_eq!(world.command(1, Command::Seek(seek)), ["c1 closed", "c1 ok 0"]);
-    world.topic.on_tick(world.clock);
+    world.topic.on_tick(world.clock, Duration::from_secs(60));
     assert_eq!(world.topic.backlog("s"), Some((2, 0)), "it may return");
     world.pass(READER_RETURN_MAX);
-    world.topic.on_tick(world.clock);
+    world.topic.on_tick(world.clock, Duration::from_secs(60));
     assert_eq!(world.topic.backlog("s"), None);
 }
 
