@@ -2,7 +2,7 @@
 
 use super::checks::{self, Grade};
 use super::plan::{self, Plan};
-use super::{Failure, cli};
+use super::{Failure, cli, host};
 use crate::config::ServiceUrl;
 use crate::service::gateway::Gateway;
 use crate::shard::run::{Driver, Running, run};
@@ -18,6 +18,12 @@ use std::time::Duration;
 
 /// Beyond the deadline that the cores keep themselves: later they are taken to hang.
 const STOP_GRACE: Duration = Duration::from_secs(2);
+
+/// A port in use is waited for this long: the kernel keeps the listeners of a killed process's rings for some milliseconds, and
+/// whoever supervises us starts the next process at once.
+const PORT_WAIT_MAX: Duration = Duration::from_secs(1);
+/// It is looked at this often.
+const PORT_WAIT_STEP: Duration = Duration::from_millis(20);
 
 /// What ends serving.
 pub(super) enum Event {
@@ -50,10 +56,17 @@ pub(super) fn serve(plan: &Plan) -> Result<ExitCode, Failure> {
 
 /// Whether all addresses can be listened on: the cores do not know the names of the settings.
 pub(super) fn check_ports(plan: &Plan) -> Result<(), Failure> {
+    let begun = host::monotonic();
     for (listen, setting) in plan.run.listen.iter().zip(["webServicePort", "brokerServicePort"]) {
-        let port = checks::port(*listen, setting);
-        if port.grade == Grade::Failure {
-            return Err(Failure::Other(port.text));
+        loop {
+            let port = checks::port(*listen, setting);
+            if port.grade != Grade::Failure {
+                break;
+            }
+            if host::monotonic().since(begun) > PORT_WAIT_MAX {
+                return Err(Failure::Other(port.text));
+            }
+            thread::park_timeout(PORT_WAIT_STEP);
         }
     }
     Ok(())

@@ -3,7 +3,7 @@
 use super::plan::{self, Plan};
 use super::rules;
 use super::serve::{self, reachable};
-use super::{Failure, cli, host};
+use super::{Failure, cli, host, show};
 use crate::base::time::{Clock, Instant, UnixMillis};
 use crate::broker::catalogue::{Catalogue, Effective, Expect, FirstStart};
 use crate::broker::host::{Host, HostConfig};
@@ -18,6 +18,7 @@ use crate::shard::meta::{self, MetaChange, MetaRecord, MetaStore};
 use crate::shard::run::{Running, run};
 use crate::shard::{Door, ShardId};
 use crate::store::{Config as LogConfig, Log, Recovered, StoreId};
+use std::net::SocketAddr;
 use std::path::Path;
 use std::process::ExitCode;
 use std::sync::Arc;
@@ -79,7 +80,7 @@ pub(super) fn standalone(plan: &Plan, settings: &Settings) -> Result<ExitCode, F
         Standalone::new(gateway, embedded, Admin::new(parts.admin.clone()))
     })
     .map_err(|error| Failure::Other(error.to_string()))?;
-    announce(&running, plan, &data);
+    announce(&running, plan, &data)?;
     serve::wait(running, sender, &events, plan.run.drain_time_max)
 }
 
@@ -203,7 +204,7 @@ fn parts(
     }
 }
 
-fn announce(running: &Running, plan: &Plan, data: &DataFolder) {
+fn announce(running: &Running, plan: &Plan, data: &DataFolder) -> Result<ExitCode, Failure> {
     serve::announce_driver(running, plan);
     let at = |door: Door| running.listening[usize::from(door.0)];
     log::info!(
@@ -215,12 +216,19 @@ fn announce(running: &Running, plan: &Plan, data: &DataFolder) {
         true => log::info!("a confirmed message survives a loss of power (journalSyncData=true)"),
         false => log::warn!("a confirmed message does not survive a loss of power (journalSyncData=false)"),
     }
-    let here = reachable(at(Door::WEB));
-    let program = std::env::args().next().unwrap_or_else(|| "pulsegate".to_owned());
-    // Plain lines, so that they can be pasted as they stand.
-    eprintln!("Try it:");
-    eprintln!("  {program} produce --server {here} my-topic hello");
-    eprintln!("  {program} consume --server {here} my-topic");
-    eprintln!("  curl http://{here}/admin/v2/persistent/public/default/my-topic/stats");
     log::debug!("processors {}", plan::list(&plan.run.cores));
+    show(&to_paste(reachable(at(Door::WEB))))
+}
+
+/// Lines for another terminal, with this very program: it need not be installed.
+fn to_paste(web: SocketAddr) -> String {
+    let program =
+        std::env::current_exe().map_or_else(|_| "pulsegate".to_owned(), |path| path.display().to_string());
+    let topic = "persistent/public/default/my-topic";
+    format!(
+        "\nTry it, each line in a terminal of its own:\n\n\
+         {program} consume ws://{web}/ws/v2/consumer/{topic}/my-subscription\n\
+         {program} produce ws://{web}/ws/v2/producer/{topic} hello\n\
+         curl http://{web}/admin/v2/{topic}/stats\n\n"
+    )
 }
