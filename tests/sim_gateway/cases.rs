@@ -56,7 +56,7 @@ impl Core {
                     })
                 }
                 Command::Lookup(ask) => Command::LookupResponse(p::CommandLookupTopicResponse {
-                    broker_service_url: Some("pulsar://localhost:6650".to_owned()),
+                    broker_service_url: None, // its own address is no matter to it
                     response: Some(p::LookupTopicResponseLookupType::Connect as i32),
                     request_id: ask.request_id,
                     ..Default::default()

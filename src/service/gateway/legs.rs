@@ -10,6 +10,9 @@ use crate::wire::pulsar::Command;
 use crate::wire::pulsar::proto as p;
 use crate::wire::route::TopicName;
 
+/// Stands for the broker of this process.
+const EMBEDDED_URL: &str = "pulsar://embedded";
+
 /// A failure of a connection to `name`.
 pub(super) fn failed(name: &str, reason: &str) -> Failure {
     Failure::connection(name, reason)
@@ -105,8 +108,15 @@ impl Gateway {
         if !found.is_some_and(|found| found.attachment.is_looking_up()) {
             return; // a later lookup was quicker: how this one failed is no matter
         }
+        let local = self.local.is_some();
         self.leg_step(io, leg, |attachment| match answer {
-            Answer::Lookup(response) => attachment.on_lookup(now, &response),
+            Answer::Lookup(mut response) => {
+                if local {
+                    // There is one broker and one way to it, under whatever address others are told to find it.
+                    response.broker_service_url = Some(EMBEDDED_URL.to_owned());
+                }
+                attachment.on_lookup(now, &response)
+            }
             Answer::Failed(failure) => attachment.on_failure(now, failure),
             _ => attachment.on_failure(now, failed("broker", "answered a lookup with something else")),
         });
