@@ -9,3 +9,4 @@
 mod broker;
 mod client;
 mod messages;
+mod websocket;
