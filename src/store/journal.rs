@@ -187,8 +187,9 @@ impl Journal {
         let at = self.flight.as_ref().map_or(self.cursor.position, |flight| flight.after.position);
         let left = at.next_multiple_of(size) - at;
         let reserved = match need {
-            Need::Entry => return false,
-            Need::State => size / 4,
+            // A slot that is being made comes without a checkpoint; should it fail, what is kept is there for the others.
+            Need::Entry if self.making.is_none() => return false,
+            Need::Entry | Need::State => size / 4,
             Need::Release => size / 8,
         };
         left > reserved + waiting
