@@ -2,49 +2,47 @@
 
 use serde_json::{Value, json};
 
-use crate::drive::{Measured, Pacing, Plan};
+use crate::machine;
+use crate::plan::{Mode, Pacing, Plan};
+use crate::run::Outcome;
 
-/// Prints what was measured.
-pub(crate) fn print(mode: &str, plan: &Plan, measured: &Measured) {
-    let seconds = measured.window.as_secs_f64();
-    let per_second = measured.messages as f64 / seconds;
+/// Everything that was measured, and on what.
+pub(crate) fn summary(plan: &Plan, outcome: &Outcome) -> Value {
+    let seconds = outcome.used.window.as_secs_f64();
+    let done = outcome.counts.done;
     let (depth, rate) = match plan.pacing {
         Pacing::Closed { depth } => (Some(depth), None),
         Pacing::Open { rate } => (None, Some(rate)),
     };
-    let latency = latency(measured);
-    let server = server(measured, seconds);
-    eprintln!(
-        "{mode}: {per_second:.0} msg/s, p50 {} p99 {} p99.9 {} us, server {} us/msg, {} MiB",
-        shown(&latency["p50"]),
-        shown(&latency["p99"]),
-        shown(&latency["p999"]),
-        shown(&server["cpu_us_per_message"]),
-        shown(&server["rss_loaded_mib"]),
-    );
-    let summary = json!({
-        "mode": mode,
-        "producers": plan.producers,
-        "consumers": plan.consumers,
+    let seats = plan.seats();
+    let producers = seats.iter().filter(|seat| seat.subscription.is_none()).count();
+    let own_us = outcome.used.own_cpu_ns as f64 / 1e3;
+    json!({
+        "mode": plan.mode.name(),
+        "protocol": format!("{:?}", plan.protocol).to_lowercase(),
+        "producers": producers,
+        "consumers": seats.len() - producers,
         "topics": plan.topics,
         "depth": depth,
         "rate": rate,
         "size": plan.size,
         "seconds": rounded(seconds),
-        "messages": measured.messages,
-        "messages_per_second": rounded(per_second),
-        "failed": measured.failed,
-        "unsent": measured.unsent,
-        "unanswered": measured.unanswered,
-        "latency_us": latency,
-        "server": server,
-        "client_cores": rounded(measured.own_cpu_ns as f64 / 1e9 / seconds),
-    });
-    println!("{summary:#}");
+        "messages": done,
+        "messages_per_second": rounded(done as f64 / seconds),
+        "failed": outcome.counts.failed,
+        "unsent": outcome.counts.unsent,
+        "unanswered": outcome.unanswered,
+        "sessions": outcome.sessions,
+        "latency_us": latency(outcome),
+        "server": server(plan, outcome, seconds),
+        "client_cores": rounded(own_us / 1e6 / seconds),
+        "client_cpu_us_per_message": per(own_us, done),
+        "machine": machine::facts(),
+    })
 }
 
-fn latency(measured: &Measured) -> Value {
-    let histogram = &measured.latency;
+fn latency(outcome: &Outcome) -> Value {
+    let histogram = &outcome.latency;
     if histogram.is_empty() {
         return Value::Null;
     }
@@ -60,23 +58,50 @@ fn latency(measured: &Measured) -> Value {
     })
 }
 
-fn server(measured: &Measured, seconds: f64) -> Value {
-    let Some(server) = &measured.server else { return Value::Null };
+fn server(plan: &Plan, outcome: &Outcome, seconds: f64) -> Value {
+    let Some(server) = &outcome.used.server else { return Value::Null };
     let cpu_us = server.cpu_ns as f64 / 1e3;
+    let done = outcome.counts.done;
     let mib = |bytes: u64| rounded(bytes as f64 / f64::from(1 << 20));
+    let rests = matches!(plan.mode, Mode::IdleProducers | Mode::IdleConsumers);
+    let grown = server.rss_max.saturating_sub(server.rss_before) as f64 / 1024.0;
     json!({
-        "cpu_us_per_message": if measured.messages == 0 { Value::Null } else { rounded(cpu_us / measured.messages as f64) },
+        "cpu_us_per_message": per(cpu_us, done),
         "cores": rounded(cpu_us / 1e6 / seconds),
+        "waiting_cores": rounded(server.waited_ns as f64 / 1e9 / seconds),
+        "switches_per_message": per(server.switches as f64, done),
+        "enters_per_message": server.enters.map_or(Value::Null, |enters| per(enters as f64, done)),
         "rss_before_mib": mib(server.rss_before),
         "rss_loaded_mib": mib(server.rss_max),
+        "rss_kib_per_session": if rests { per(grown, outcome.sessions as u64) } else { Value::Null },
     })
+}
+
+/// The summary on standard output, the short of it on standard error.
+pub(crate) fn print(plan: &Plan, outcome: &Outcome, summary: &Value) {
+    let shown =
+        |value: &Value| value.as_f64().map_or_else(|| "-".to_owned(), |number| format!("{number:.1}"));
+    let (latency, server) = (&summary["latency_us"], &summary["server"]);
+    eprintln!(
+        "{}: {:.0} /s, p50 {} p99 {} p99.9 {} us, server {} us each, {} MiB; errors {}, sessions {}",
+        plan.mode.name(),
+        outcome.counts.done as f64 / outcome.used.window.as_secs_f64(),
+        shown(&latency["p50"]),
+        shown(&latency["p99"]),
+        shown(&latency["p999"]),
+        shown(&server["cpu_us_per_message"]),
+        shown(&server["rss_loaded_mib"]),
+        outcome.counts.failed + outcome.counts.unsent + outcome.unanswered,
+        outcome.sessions,
+    );
+    println!("{summary:#}");
+}
+
+fn per(value: f64, count: u64) -> Value {
+    if count == 0 { Value::Null } else { rounded(value / count as f64) }
 }
 
 /// Three digits behind the point say all there is.
 fn rounded(value: f64) -> Value {
     json!((value * 1e3).round() / 1e3)
-}
-
-fn shown(value: &Value) -> String {
-    value.as_f64().map_or_else(|| "-".to_owned(), |number| format!("{number:.1}"))
 }

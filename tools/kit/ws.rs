@@ -76,6 +76,7 @@ pub(crate) fn encode(opcode: u8, payload: &[u8], out: &mut Vec<u8>) {
     out.extend_from_slice(payload);
 }
 
+/// What stands before a payload, or a context.
 const PAYLOAD: &[u8] = br#""payload":""#;
 const CONTEXT: &[u8] = br#""context":""#;
 const CONTEXT_DIGITS: usize = 10;
@@ -114,22 +115,31 @@ impl Template {
     }
 }
 
+/// What stands behind the context of an answer.
+const BEHIND_CONTEXT: usize = r#"","errorCode":0,"schemaVersion":0}"#.len();
+
 /// The answer to a message: its number, and whether it was stored. None: not an answer.
 pub(crate) fn answer(text: &[u8]) -> Option<(u64, bool)> {
-    let number = value(text, CONTEXT)?;
+    // Where it always is; elsewhere it is looked for.
+    let usual = text.len().checked_sub(BEHIND_CONTEXT + CONTEXT_DIGITS + CONTEXT.len());
+    let usual = usual.and_then(|at| text[at..].strip_prefix(CONTEXT)).map(|rest| &rest[..CONTEXT_DIGITS]);
+    let number = usual.or_else(|| value(text, CONTEXT))?;
     let number = number.iter().try_fold(0, |sum: u64, c| Some(sum * 10 + u64::from(c.checked_sub(b'0')?)))?;
     Some((number, text.starts_with(br#"{"result":"ok""#)))
 }
 
 /// When a delivered message was due. None: it is not one of ours.
 pub(crate) fn stamp(text: &[u8]) -> Option<u64> {
-    let payload = value(text, PAYLOAD)?.get(..STAMP_DIGITS)?;
-    u64::from_str_radix(std::str::from_utf8(payload).ok()?, 16).ok()
+    let start = memchr::memmem::find(text, PAYLOAD)? + PAYLOAD.len();
+    let digits = text.get(start..start + STAMP_DIGITS)?;
+    u64::from_str_radix(std::str::from_utf8(digits).ok()?, 16).ok()
 }
 
 /// Appends the acknowledgement of a delivered message. False: it has no id.
 pub(crate) fn acknowledge(text: &[u8], out: &mut Vec<u8>) -> bool {
-    let Some(id) = value(text, br#"{"messageId":""#).filter(|id| id.len() < 100) else { return false };
+    const BEFORE: &[u8] = br#"{"messageId":""#;
+    let usual = text.strip_prefix(BEFORE).and_then(|rest| Some(&rest[..memchr::memchr(b'"', rest)?]));
+    let Some(id) = usual.or_else(|| value(text, BEFORE)).filter(|id| id.len() < 100) else { return false };
     let length = r#"{"messageId":""}"#.len() + id.len();
     out.extend_from_slice(&[0x80 | TEXT, 0x80 | length as u8, 0, 0, 0, 0]);
     out.extend_from_slice(br#"{"messageId":""#);
