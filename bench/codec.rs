@@ -1,15 +1,23 @@
-//! Micro benchmarks of the message path's codecs: no I/O, one thread, the same input each time.
+//! Micro benchmarks of the message path: codecs, the log's frames, a topic's dispatch, a whole gateway. No I/O, one thread, the same input each
+//! time.
 //!
 //! ```text
 //! cargo bench --bench codec              nanoseconds per operation, best of five
 //! cargo bench --bench codec -- json      only what is named so
-//! valgrind --tool=callgrind target/release/deps/codec-* --bench --once json     instructions, to compare two commits
+//! bench/instructions                     instructions per operation, by callgrind
+//! bench/instructions HEAD~1 HEAD         the same of two commits, side by side
 //! ```
 //! `cargo test` runs each a few times. The hash of the results must not change from commit to commit.
 
 // A clock is what a benchmark is about.
 #![allow(clippy::disallowed_methods, clippy::expect_used)]
 
+mod broker;
+mod gateway;
+mod harness;
+mod log;
+
+use harness::{Bench, sum};
 use pulsegate::base::prng::Prng;
 use pulsegate::base::time::UnixMillis;
 use pulsegate::wire::pulsar::entry::{self, EntryMetadata};
@@ -19,41 +27,9 @@ use pulsegate::wire::text::reply::{self, Delivery};
 use pulsegate::wire::text::{JsonReader, base64};
 use pulsegate::wire::ws::{Decoder, DecoderConfig, Event};
 use std::convert::Infallible;
-use std::hint::black_box;
-use std::time::Instant;
 
 /// Payload bytes of the messages: the sizes of the figures in `tuning.md`.
 const SIZES: [usize; 3] = [128, 1024, 64 * 1024];
-const ROUNDS: usize = 5;
-
-struct Bench {
-    /// Operations per round and kilobyte of payload; 0: the few of a test.
-    scale: usize,
-    only: Option<String>,
-}
-
-impl Bench {
-    /// Times `operation`, which returns a hash of its result; prints the best round and that hash.
-    fn run(&self, name: &str, size: usize, mut operation: impl FnMut() -> u64) {
-        let name = format!("{name} {size} B");
-        if self.only.as_ref().is_some_and(|only| !name.contains(only.as_str())) {
-            return;
-        }
-        let count = if self.scale == 0 { 3 } else { (self.scale * 1024 / size.max(128)).max(10) };
-        let (expected, mut best) = (operation(), f64::INFINITY);
-        for _ in 0..if self.scale == 0 { 1 } else { ROUNDS } {
-            let start = Instant::now();
-            let same = (0..count).filter(|_| black_box(operation()) == expected).count();
-            best = best.min(start.elapsed().as_nanos() as f64 / count as f64);
-            assert_eq!(same, count, "{name}: the same input gives the same result");
-        }
-        println!("{name:<32} {best:>10.0} ns   result {expected:016x}");
-    }
-}
-
-fn sum(bytes: &[u8]) -> u64 {
-    bytes.iter().fold(bytes.len() as u64, |sum, byte| sum.rotate_left(5) ^ u64::from(*byte))
-}
 
 fn request(size: usize) -> Vec<u8> {
     let mut prng = Prng::new(size as u64);
@@ -93,7 +69,8 @@ fn metadata() -> EntryMetadata<'static> {
     }
 }
 
-fn put_entry(out: &mut Vec<u8>, body: &[u8]) {
+/// The entry of a single message.
+pub(crate) fn put_entry(out: &mut Vec<u8>, body: &[u8]) {
     let done: Result<(), Infallible> = entry::put(out, &metadata(), |out| {
         out.extend_from_slice(body);
         Ok(())
@@ -162,7 +139,7 @@ fn outgoing(bench: &Bench, size: usize) {
     let payload = frame::payload(&entry).expect("a payload");
     let view = MetadataView::read(payload.metadata).expect("sound metadata");
     let id = MessageId::plain(7, 9);
-    bench.run("delivery text", size, || {
+    bench.run("json delivery text", size, || {
         out.clear();
         let delivery = Delivery {
             id: &id,
@@ -179,20 +156,47 @@ fn outgoing(bench: &Bench, size: usize) {
     });
 }
 
-fn main() {
-    let arguments: Vec<String> = std::env::args().skip(1).collect();
-    let has = |name: &str| arguments.iter().any(|argument| argument == name);
-    let scale = if has("--bench") && !has("--once") { 200_000 } else { 0 };
-    let only = arguments.iter().find(|argument| !argument.starts_with("--")).cloned();
-    let bench = Bench { scale, only };
-    for size in SIZES {
-        incoming(&bench, size);
-        outgoing(&bench, size);
-    }
+/// Commands of the path that are read and written as protobuf: a receipt, an acknowledgement.
+fn commands(bench: &Bench) {
+    let id = proto::MessageIdData { ledger_id: 1393, entry_id: 8835, ..Default::default() };
+    let receipt = Command::SendReceipt(proto::CommandSendReceipt {
+        producer_id: 7,
+        sequence_id: 12_345,
+        message_id: Some(id.clone()),
+        highest_sequence_id: Some(0),
+    });
+    let ack = Command::Ack(proto::CommandAck { consumer_id: 3, message_id: vec![id], ..Default::default() });
     let mut out = Vec::new();
-    bench.run("ack text", 0, || {
+    for (name, command) in [("receipt", receipt), ("ack", ack)] {
+        bench.run(&format!("protobuf {name} written"), 0, || {
+            out.clear();
+            frame::put(&mut out, &command);
+            sum(&out)
+        });
+        let mut wire = Vec::new();
+        frame::put(&mut wire, &command);
+        bench.run(&format!("protobuf {name} read"), 0, || {
+            let read = frame::read(&wire).expect("a whole frame").command;
+            u64::from(read.number()) + wire.len() as u64
+        });
+    }
+    bench.run("json ack text", 0, || {
         out.clear();
         reply::put_ack(&mut out, &MessageId::plain(1393, 8835), Some("12345"));
         sum(&out)
     });
+}
+
+fn main() {
+    let bench = Bench::from_arguments();
+    for size in SIZES {
+        incoming(&bench, size);
+        outgoing(&bench, size);
+        log::frames(&bench, size);
+        broker::topic(&bench, size);
+        if size <= gateway::SIZE_MAX {
+            gateway::messages(&bench, size);
+        }
+    }
+    commands(&bench);
 }
