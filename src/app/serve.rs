@@ -18,6 +18,10 @@ use std::time::Duration;
 
 /// Beyond the deadline that the cores keep themselves: later they are taken to hang.
 const STOP_GRACE: Duration = Duration::from_secs(2);
+/// A second signal within this time is the first one again: a terminal and a supervisor may both send one.
+const SAME_SIGNAL: Duration = Duration::from_millis(200);
+/// Exit code when a journal could not be written.
+const DISK_FAILED: u8 = 4;
 
 /// A port in use is waited for this long: the kernel keeps the listeners of a killed process's rings for some milliseconds, and
 /// whoever supervises us starts the next process at once.
@@ -29,6 +33,8 @@ const PORT_WAIT_STEP: Duration = Duration::from_millis(20);
 pub(super) enum Event {
     /// Somebody wants us to stop.
     Signal(i32),
+    /// A journal cannot be written, and the process is to end for it.
+    DiskFailed(String),
     /// All cores have ended.
     Ended(Result<(), String>),
 }
@@ -161,9 +167,16 @@ pub(super) fn wait(
             log::debug!("the cores ended after the process did");
         }
     })?;
+    let mut code = ExitCode::SUCCESS;
     match events.recv() {
         Ok(Event::Signal(signal)) => {
             log::info!("stopping on {}; once more ends at once", signal_name(signal))
+        }
+        Ok(Event::DiskFailed(reason)) => {
+            log::error!(
+                "stopping, as onFatalDiskError=exit says ({reason}): a new start finds out what is stored"
+            );
+            code = ExitCode::from(DISK_FAILED);
         }
         // Nobody asked for it: a core failed, and took the others along.
         Ok(Event::Ended(result)) => {
@@ -172,20 +185,30 @@ pub(super) fn wait(
         }
         Err(_) => {}
     }
+    let first = host::monotonic();
     stopper.stop();
-    match events.recv_timeout(time_max.saturating_add(STOP_GRACE)) {
-        Ok(Event::Ended(Ok(()))) => {
-            log::info!("stopped");
-            Ok(ExitCode::SUCCESS)
-        }
-        Ok(Event::Ended(Err(reason))) => Err(Failure::Other(format!("not every core ended well: {reason}"))),
-        Ok(Event::Signal(signal)) => {
-            log::warn!("ended at once on a second signal, {}", signal_name(signal));
-            // Signal numbers are below 64.
-            Ok(ExitCode::from(128 + signal as u8))
-        }
-        Err(RecvTimeoutError::Timeout | RecvTimeoutError::Disconnected) => {
-            Err(Failure::Other(format!("the cores did not stop within {time_max:?} (shutdownTimeoutMillis)")))
+    let time_max = time_max.saturating_add(STOP_GRACE);
+    loop {
+        let left = time_max.saturating_sub(host::monotonic().since(first));
+        match events.recv_timeout(left) {
+            Ok(Event::Ended(Ok(()))) => {
+                log::info!("stopped");
+                return Ok(code);
+            }
+            Ok(Event::Ended(Err(reason))) => {
+                return Err(Failure::Other(format!("not every core ended well: {reason}")));
+            }
+            Ok(Event::Signal(_)) if host::monotonic().since(first) < SAME_SIGNAL => {}
+            Ok(Event::Signal(signal)) => {
+                log::warn!("ended at once on a second signal, {}", signal_name(signal));
+                // Signal numbers are below 64.
+                return Ok(ExitCode::from(128 + signal as u8));
+            }
+            Ok(Event::DiskFailed(_)) => code = ExitCode::from(DISK_FAILED),
+            Err(RecvTimeoutError::Timeout | RecvTimeoutError::Disconnected) => {
+                let reason = format!("the cores did not stop within {time_max:?} (shutdownTimeoutMillis)");
+                return Err(Failure::Other(reason));
+            }
         }
     }
 }

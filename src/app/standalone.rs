@@ -2,7 +2,7 @@
 
 use super::plan::{self, Plan};
 use super::rules;
-use super::serve::{self, reachable};
+use super::serve::{self, Event, reachable};
 use super::{Failure, cli, host, show};
 use crate::base::time::{Clock, Instant, UnixMillis};
 use crate::broker::catalogue::{Catalogue, Effective, Expect, FirstStart};
@@ -12,10 +12,10 @@ use crate::service::admin::{Admin, AdminConfig};
 use crate::service::embedded::{Embedded, EmbeddedConfig};
 use crate::service::gateway::Gateway;
 use crate::service::gateway::local::LocalBroker;
-use crate::service::standalone::Standalone;
+use crate::service::standalone::{Failures, Standalone};
 use crate::shard::folder::{DataFolder, FolderError, FolderOptions};
 use crate::shard::meta::{self, MetaChange, MetaRecord, MetaStore};
-use crate::shard::run::{Running, run};
+use crate::shard::run::{Running, run_listening};
 use crate::shard::{Door, ShardId};
 use crate::store::{Config as LogConfig, Log, Recovered, StoreId};
 use std::net::SocketAddr;
@@ -23,7 +23,7 @@ use std::path::Path;
 use std::process::ExitCode;
 use std::sync::Arc;
 use std::sync::atomic::AtomicUsize;
-use std::sync::mpsc::channel;
+use std::sync::mpsc::{Sender, channel};
 use std::time::Duration;
 
 /// Bytes of entries that native producers may make the process hold, if nobody says otherwise.
@@ -70,18 +70,35 @@ pub(super) fn standalone(plan: &Plan, settings: &Settings) -> Result<ExitCode, F
     let mut config = plan.run.clone();
     (config.data, config.meta) = (Some(Arc::clone(&data)), Some(meta));
     let parts = Arc::new(parts(plan, settings, rules, &data, records, recovered));
+    let failures = Arc::new(watch_stores(settings, sender.clone()));
     let (gateway, cores, seed) = (Arc::clone(&plan.gateway), plan.run.cores.len(), serve::seed());
-    let running = run(config, move |shard: ShardId| {
+    let running = run_listening(config, move |shard: ShardId, listening: &[SocketAddr]| {
         let gateway =
             Gateway::local(Arc::clone(&gateway), cores, seed.wrapping_add(u64::from(shard.0)), parts.broker);
         let mut hosts = parts.hosts.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
         let hosts = std::mem::take(&mut hosts[usize::from(shard.0)]);
         let embedded = Embedded::new(Arc::clone(&parts.embedded), shard, cores, hosts, &parts.records);
-        Standalone::new(gateway, embedded, Admin::new(parts.admin.clone()))
+        // Port 0 was given another number.
+        let binary_port = listening[usize::from(Door::BINARY.0)].port();
+        let admin = Admin::new(AdminConfig { binary_port, ..parts.admin.clone() });
+        Standalone::new(gateway, embedded, admin).with_failures(Arc::clone(&failures))
     })
     .map_err(|error| Failure::Other(error.to_string()))?;
     announce(&running, plan, &data)?;
     serve::wait(running, sender, &events, plan.run.drain_time_max)
+}
+
+/// What is done about a store whose journal cannot be written (`onFatalDiskError`).
+fn watch_stores(settings: &Settings, sender: Sender<Event>) -> Failures {
+    let exit = settings.text("onFatalDiskError") == "exit";
+    Failures::new(move |store, reason| {
+        let reason = format!("store {}: journal failed while running: {reason}", store.0);
+        log::error!("{reason}");
+        // Nobody listens only when the process is on its way out already.
+        if exit && sender.send(Event::DiskFailed(reason)).is_err() {
+            log::debug!("the process is stopping already");
+        }
+    })
 }
 
 fn folder_failure(error: FolderError) -> Failure {

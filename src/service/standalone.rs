@@ -7,11 +7,15 @@ use super::embedded::Embedded;
 use super::gateway::Gateway;
 use super::gateway::web::WebRequest;
 use crate::base::time::Instant;
+use crate::broker::host::HostState;
 use crate::shard::links::{Closed, ConnKey, Handler, Links};
 use crate::shard::meta::{MetaNews, MetaRefusal};
 use crate::shard::{Door, Mail, ShardId};
 use crate::store::{Completion, DiskError, OpId, StoreId};
+use std::collections::BTreeSet;
 use std::net::SocketAddr;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering::Relaxed};
 use std::time::Duration;
 
 /// Times per turn that gateway and broker hear each other; what is left goes on in the next turn.
@@ -19,6 +23,24 @@ const ROUNDS_MAX: usize = 4;
 
 /// Token of the administration's timer; those of gateway and broker have other first bytes.
 const ADMIN_TIMER: u64 = 0x22 << 56;
+/// Token of the timer that ends a stop.
+const STOP_TIMER: u64 = 0x23 << 56;
+/// After the last client a core stays so long: acknowledgements are saved with a delay (`cursorFlushIntervalMs`, 20 ms), and the
+/// journal then wants a flush.
+const SETTLE_TIME: Duration = Duration::from_millis(150);
+
+/// What all cores know of stores that failed.
+pub struct Failures {
+    count: AtomicUsize,
+    tell: Box<dyn Fn(StoreId, &str) + Send + Sync>,
+}
+
+impl Failures {
+    /// `tell` is called once for each store whose journal failed while it ran, with the reason.
+    pub fn new(tell: impl Fn(StoreId, &str) + Send + Sync + 'static) -> Failures {
+        Failures { count: AtomicUsize::new(0), tell: Box::new(tell) }
+    }
+}
 
 /// One core of `standalone`.
 pub struct Standalone {
@@ -27,12 +49,79 @@ pub struct Standalone {
     admin: Admin,
     /// The administration's timer is armed for then.
     admin_at: Instant,
+    failures: Arc<Failures>,
+    /// Stores of this core that were told of.
+    failed: BTreeSet<StoreId>,
+    /// A file operation failed since the hosts were looked at.
+    disk_failed: bool,
+    /// What `/readyz` says at this core: failed stores of all cores; `None` while the stores are being opened.
+    said: Option<usize>,
+    stop: Stop,
+}
+
+/// How far a stop has come.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Stop {
+    No,
+    /// Clients are being closed.
+    Clients,
+    /// What they left behind is being saved.
+    Settling,
+    Done,
 }
 
 impl Standalone {
     /// The parts of one core. The gateway is one in front of the embedded broker ([`Gateway::local`]).
     pub fn new(gateway: Gateway, embedded: Embedded, admin: Admin) -> Standalone {
-        Standalone { gateway, embedded, admin, admin_at: Instant::FAR }
+        Standalone {
+            gateway,
+            embedded,
+            admin,
+            admin_at: Instant::FAR,
+            failures: Arc::new(Failures::new(|_, _| {})),
+            failed: BTreeSet::new(),
+            disk_failed: true,
+            said: Some(usize::MAX),
+            stop: Stop::No,
+        }
+    }
+
+    /// The same; `failures` is shared by all cores.
+    pub fn with_failures(self, failures: Arc<Failures>) -> Standalone {
+        Standalone { failures, ..self }
+    }
+
+    /// Whether all stores serve, here and elsewhere: for `/readyz`, and for whoever decides about the process.
+    fn look_after_stores(&mut self) {
+        if std::mem::take(&mut self.disk_failed) {
+            for (store, state) in self.embedded.host_states() {
+                if let HostState::Failed(reason) = state
+                    && self.failed.insert(store)
+                {
+                    self.failures.count.fetch_add(1, Relaxed);
+                    (self.failures.tell)(store, &reason);
+                }
+            }
+        }
+        let failed = self.failures.count.load(Relaxed);
+        // Once open a store is open until it fails.
+        let open = failed > 0 || matches!(self.said, Some(0)) || self.embedded.is_open();
+        let state = open.then_some(failed);
+        if self.said != state {
+            self.said = state;
+            self.gateway.set_trouble(match state {
+                None => Some("the stores are being opened".to_owned()),
+                Some(0) => None,
+                Some(failed) => Some(format!("{failed} stores failed: their topics are not served")),
+            });
+        }
+    }
+
+    fn look_after_stop(&mut self, io: &mut Links) {
+        if self.stop == Stop::Clients && self.gateway.is_quiet() && self.embedded.is_quiet() {
+            self.stop = Stop::Settling;
+            io.arm(io.clock().now + SETTLE_TIME, STOP_TIMER);
+        }
     }
 
     /// The embedded broker of this core.
@@ -154,6 +243,10 @@ impl Handler for Standalone {
     }
 
     fn on_timer(&mut self, io: &mut Links, token: u64) {
+        if token == STOP_TIMER {
+            self.stop = Stop::Done;
+            return;
+        }
         if token == ADMIN_TIMER {
             self.admin_at = Instant::FAR;
             return self.admin.on_timer(io.clock());
@@ -174,6 +267,7 @@ impl Handler for Standalone {
     }
 
     fn on_disk(&mut self, io: &mut Links, store: StoreId, op: OpId, result: Result<Completion, DiskError>) {
+        self.disk_failed |= result.is_err();
         self.embedded.on_disk(io, store, op, result);
     }
 
@@ -195,6 +289,8 @@ impl Handler for Standalone {
     }
 
     fn on_turn_end(&mut self, io: &mut Links) {
+        self.look_after_stores();
+        self.look_after_stop(io);
         self.gateway.on_turn_end(io);
         for _ in 0..ROUNDS_MAX {
             let asked = self.carry_requests(io);
@@ -215,9 +311,10 @@ impl Handler for Standalone {
     fn on_stop(&mut self, io: &mut Links, spread: Duration) {
         self.gateway.on_stop(io, spread);
         self.embedded.on_stop(io);
+        self.stop = Stop::Clients;
     }
 
     fn is_quiet(&self) -> bool {
-        self.gateway.is_quiet() && self.embedded.is_quiet()
+        self.stop == Stop::Done
     }
 }

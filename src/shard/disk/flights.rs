@@ -93,7 +93,7 @@ impl Flights {
 
     /// The memory that a write takes its bytes from: direct I/O wants them to begin at a page.
     fn memory(&mut self, key: FileKey, bytes: Bytes) -> Memory {
-        let aligned = bytes.as_ptr().addr() % BLOCK == 0;
+        let aligned = bytes.as_ptr().addr().is_multiple_of(BLOCK);
         if aligned || !matches!(key.1, FileName::Journal(_)) {
             return Memory::Bytes(bytes);
         }

@@ -56,7 +56,7 @@ fn what_is_too_large_is_refused_and_changes_nothing() {
 fn a_file_that_is_no_store_is_refused_by_name() {
     let path = fresh("meta-foreign");
     std::fs::write(&path, vec![7u8; 8192]).unwrap();
-    let refusal = MetaStore::open(&path).err().expect("not ours").to_string();
+    let refusal = MetaStore::open(&path).unwrap_err().to_string();
     assert!(refusal.contains("meta-foreign") && refusal.contains("restore"), "{refusal}");
     std::fs::remove_file(path).unwrap();
 }

@@ -1,0 +1,240 @@
+//! `pulsegate standalone` as its operator meets it: what it prints, what can be pasted, what survives, how it ends.
+#![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
+
+use rustix::process::{Pid, Resource, Rlimit, Signal, kill_process, prlimit};
+use std::io::{BufRead, BufReader, Read, Write};
+use std::net::TcpStream;
+use std::path::{Path, PathBuf};
+use std::process::{Child, ChildStderr, Command, Output, Stdio};
+
+const PROGRAM: &str = env!("CARGO_BIN_EXE_pulsegate");
+
+/// A folder of one test's own, gone afterwards.
+struct Folder(PathBuf);
+
+impl Folder {
+    fn new(name: &str) -> Folder {
+        let path = Path::new(env!("CARGO_TARGET_TMPDIR")).join(format!("{name}-{}", std::process::id()));
+        if path.exists() {
+            std::fs::remove_dir_all(&path).unwrap();
+        }
+        Folder(path)
+    }
+
+    fn path(&self) -> &str {
+        self.0.to_str().unwrap()
+    }
+}
+
+impl Drop for Folder {
+    fn drop(&mut self) {
+        drop(std::fs::remove_dir_all(&self.0));
+    }
+}
+
+fn run(arguments: &[&str]) -> Output {
+    Command::new(PROGRAM).args(arguments).env_clear().stdin(Stdio::null()).output().unwrap()
+}
+
+fn out(output: &Output) -> String {
+    String::from_utf8_lossy(&output.stdout).into_owned()
+}
+
+fn err(output: &Output) -> String {
+    String::from_utf8_lossy(&output.stderr).into_owned()
+}
+
+/// A running server. Killed if the test ends early.
+struct Server {
+    child: Child,
+    log: BufReader<ChildStderr>,
+    /// What it printed until it served.
+    printed: String,
+    web: String,
+}
+
+impl Server {
+    fn start(folder: &Folder, more: &[&str]) -> Server {
+        // A shell that ignores the signal of a file that grows too large: then writing fails instead.
+        let mut child = Command::new("/bin/sh")
+            .args([
+                "-c",
+                "trap '' XFSZ; exec \"$0\" \"$@\"",
+                PROGRAM,
+                "standalone",
+                "--data-dir",
+                folder.path(),
+            ])
+            .args(["--set", "webServicePort=0", "--set", "brokerServicePort=0"])
+            .args(more)
+            .env_clear()
+            .stdout(Stdio::piped())
+            .stderr(Stdio::piped())
+            .spawn()
+            .unwrap();
+        let mut log = BufReader::new(child.stderr.take().unwrap());
+        let mut printed = String::new();
+        while !printed.contains("journalSyncData=") {
+            assert_ne!(log.read_line(&mut printed).unwrap(), 0, "it ended: {printed}");
+        }
+        let mut offered = BufReader::new(child.stdout.take().unwrap());
+        // The last line that is offered for pasting.
+        while !printed.contains("/stats") {
+            assert_ne!(offered.read_line(&mut printed).unwrap(), 0, "it ended: {printed}");
+        }
+        let web = printed.split("http://").nth(1).unwrap().split([',', ' ', '/']).next().unwrap().to_owned();
+        Server { child, log, printed, web }
+    }
+
+    fn pid(&self) -> Pid {
+        Pid::from_child(&self.child)
+    }
+
+    fn signal(&self, signal: Signal) {
+        kill_process(self.pid(), signal).unwrap();
+    }
+
+    /// Waits for the end: exit code, and what it said after it served.
+    fn end(mut self) -> (Option<i32>, String) {
+        let mut rest = String::new();
+        self.log.read_to_string(&mut rest).unwrap();
+        (self.child.wait().unwrap().code(), rest)
+    }
+
+    fn produce(&self, topic: &str, messages: &[&str]) -> Output {
+        run(&[&["produce", "--server", &self.web, topic], messages].concat())
+    }
+
+    fn consume(&self, topic: &str, more: &[&str]) -> Vec<String> {
+        let output = run(&[&["consume", "--server", &self.web, topic], more].concat());
+        assert!(output.status.success(), "{}", err(&output));
+        out(&output).lines().map(str::to_owned).collect()
+    }
+
+    fn get(&self, path: &str) -> String {
+        let mut stream = TcpStream::connect(&self.web).unwrap();
+        write!(stream, "GET {path} HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n").unwrap();
+        let mut answer = String::new();
+        stream.read_to_string(&mut answer).unwrap();
+        answer
+    }
+}
+
+impl Drop for Server {
+    fn drop(&mut self) {
+        drop(self.child.kill());
+    }
+}
+
+#[test]
+fn what_a_start_offers_works_and_what_was_confirmed_survives() {
+    let folder = Folder::new("standalone-survives");
+    let server = Server::start(&folder, &[]);
+    assert!(server.printed.contains(folder.path()) && server.printed.contains("journalSyncData=true"));
+    // The offered lines are commands of this program, and one curl.
+    let pasted: Vec<&str> = server.printed.lines().filter_map(|line| line.strip_prefix("  ")).collect();
+    assert_eq!(pasted.len(), 3, "{}", server.printed);
+    for line in &pasted[..2] {
+        let mut words: Vec<&str> = line.split(' ').skip(1).collect();
+        if words[0] == "consume" {
+            words.extend(["-n", "1"]);
+        }
+        let output = run(&words);
+        assert!(output.status.success() && !output.stdout.is_empty(), "{line}: {}", err(&output));
+    }
+    assert!(pasted[2].starts_with("curl http://"), "{}", pasted[2]);
+    let stats = server.get("/admin/v2/persistent/public/default/my-topic/stats");
+    assert!(stats.starts_with("HTTP/1.1 200") && stats.contains("\"msgInCounter\":1"), "{stats}");
+
+    // A second process is refused with the number of the first.
+    let second = run(&["standalone", "--data-dir", folder.path(), "--set", "webServicePort=0"]);
+    let refusal = err(&second);
+    assert_eq!(second.status.code(), Some(2), "{refusal}");
+    assert!(refusal.contains(&format!("process {}", server.child.id())), "{refusal}");
+
+    // Killed without warning.
+    let sent = server.produce("kept", &["one", "two", "three"]);
+    assert!(sent.status.success(), "{}", err(&sent));
+    server.signal(Signal::KILL);
+    assert_eq!(server.end().0, None);
+    let server = Server::start(&folder, &[]);
+    assert_eq!(server.consume("kept", &["-n", "3"]), ["one", "two", "three"]);
+}
+
+#[test]
+fn a_stop_saves_what_was_acknowledged_and_two_signals_at_once_are_one() {
+    let folder = Folder::new("standalone-stop");
+    let server = Server::start(&folder, &["--cores", "0"]);
+    // The subscription is made before the messages.
+    let mut waiting = Command::new(PROGRAM)
+        .args(["consume", "--server", &server.web, "t", "--subscription", "s", "-n", "2"])
+        .stdout(Stdio::piped())
+        .spawn()
+        .unwrap();
+    let made =
+        |server: &Server| server.get("/admin/v2/persistent/public/default/t/subscriptions").contains("\"s\"");
+    while !made(&server) {
+        std::thread::yield_now();
+    }
+    assert!(server.produce("t", &["a", "b", "c"]).status.success());
+    let mut got = String::new();
+    waiting.stdout.take().unwrap().read_to_string(&mut got).unwrap();
+    assert!(waiting.wait().unwrap().success());
+    assert_eq!(got, "a\nb\n");
+    server.signal(Signal::TERM);
+    server.signal(Signal::TERM);
+    let (code, said) = server.end();
+    assert_eq!(code, Some(0), "{said}");
+    let server = Server::start(&folder, &[]);
+    assert_eq!(server.consume("t", &["-n", "1", "--subscription", "s"]), ["c"], "a and b were acknowledged");
+}
+
+#[test]
+fn a_journal_that_cannot_be_written_ends_the_process_or_its_store_as_configured() {
+    for (setting, expected) in [("onFatalDiskError=exit", Some(4)), ("onFatalDiskError=failStore", Some(0))] {
+        let folder = Folder::new("standalone-eio");
+        let server = Server::start(&folder, &["--set", setting, "--set", "stores=1"]);
+        assert!(server.produce("t", &["a"]).status.success());
+        assert!(server.get("/readyz").starts_with("HTTP/1.1 200"));
+        let limit = Rlimit { current: Some(1024), maximum: Some(1024) };
+        prlimit(Some(server.pid()), Resource::Fsize, limit).unwrap();
+        let mut refused = Command::new(PROGRAM)
+            .args(["produce", "--server", &server.web, "t", "b"])
+            .stderr(Stdio::null())
+            .spawn()
+            .unwrap();
+        if expected == Some(0) {
+            while !server.get("/readyz").contains("503") {
+                std::thread::yield_now();
+            }
+            server.signal(Signal::TERM);
+        }
+        let (code, said) = server.end();
+        assert_eq!(code, expected, "{said}");
+        assert!(said.contains("journal failed while running"), "{said}");
+        assert!(!refused.wait().unwrap().success(), "what is not stored is not confirmed");
+        // A new start tells what is stored.
+        let server = Server::start(&folder, &[]);
+        assert_eq!(server.consume("t", &["-n", "1"]), ["a"]);
+    }
+}
+
+#[test]
+fn settings_are_checked_and_shown_before_anything_is_made() {
+    let folder = Folder::new("standalone-settings");
+    for (setting, words) in [
+        ("transactionCoordinatorEnabled=true", "transactionCoordinatorEnabled"),
+        ("messagingProtocols=mqtt", "messagingProtocols"),
+        ("maxProducerPerTopic=1", "maxProducersPerTopic"),
+        ("brokerServicePort=many", "brokerServicePort"),
+    ] {
+        let output = run(&["standalone", "--data-dir", folder.path(), "--set", setting]);
+        assert_eq!(output.status.code(), Some(2), "{setting}: {}", err(&output));
+        assert!(err(&output).contains(words), "{setting}: {}", err(&output));
+    }
+    let shown = run(&["standalone", "--data-dir", folder.path(), "--print-config"]);
+    assert!(out(&shown).contains("journalSyncData=true") && out(&shown).contains("bindAddress=127.0.0.1"));
+    let deviations = run(&["standalone", "--show-deviations"]);
+    assert!(deviations.status.success() && out(&deviations).contains("journalSyncData"));
+    assert!(!folder.0.exists(), "nothing was made");
+}
