@@ -241,11 +241,10 @@ fn announce(running: &Running, plan: &Plan, data: &DataFolder) -> Result<ExitCod
 fn to_paste(web: SocketAddr) -> String {
     let program =
         std::env::current_exe().map_or_else(|_| "pulsegate".to_owned(), |path| path.display().to_string());
-    let topic = "persistent/public/default/my-topic";
+    // `consume` without a subscription begins with the oldest message: the lines work in any order.
     format!(
-        "\nTry it, each line in a terminal of its own:\n\n\
-         {program} consume ws://{web}/ws/v2/consumer/{topic}/my-subscription\n\
-         {program} produce ws://{web}/ws/v2/producer/{topic} hello\n\
-         curl http://{web}/admin/v2/{topic}/stats\n\n"
+        "\nTry it:\n\n  {program} produce --server {web} my-topic hello\n  \
+         {program} consume --server {web} my-topic\n  \
+         curl http://{web}/admin/v2/persistent/public/default/my-topic/stats\n\n"
     )
 }
