@@ -234,6 +234,11 @@ fn settings_are_checked_and_shown_before_anything_is_made() {
     }
     let shown = run(&["standalone", "--data-dir", folder.path(), "--print-config"]);
     assert!(out(&shown).contains("journalSyncData=true") && out(&shown).contains("bindAddress=127.0.0.1"));
+    // The file that is shipped is taken as it is.
+    let shipped = concat!(env!("CARGO_MANIFEST_DIR"), "/deploy/standalone.conf");
+    let shown = run(&["standalone", "--config", shipped, "--print-config"]);
+    assert!(out(&shown).contains("dataDir=/var/lib/pulsegate"), "{}", err(&shown));
+    assert_eq!(err(&shown), "", "no key of it is without effect");
     let deviations = run(&["standalone", "--show-deviations"]);
     assert!(deviations.status.success() && out(&deviations).contains("journalSyncData"));
     assert!(!folder.0.exists(), "nothing was made");
