@@ -173,6 +173,9 @@ pub const TOPIC_WAITING_MAX: usize = 10_000;
 pub const TOPIC_IDLE_MAX: Duration = Duration::from_secs(600);
 /// Bytes of names in a snapshot of deduplication: it has to fit into a slot of the journal.
 pub const DEDUP_SNAPSHOT_BYTES_MAX: usize = 1 << 20;
+/// Entries wait this long for a journal file that is being made, or for a checkpoint; then producers are sent away. Well below the
+/// time in which clients expect a receipt.
+pub const ROOM_WAIT_MAX: Duration = Duration::from_secs(10);
 /// A checkpoint that failed is tried again after this: a disk that was full may have room.
 pub const CHECKPOINT_RETRY: Duration = Duration::from_secs(1);
 /// A frame that proves the last one durable is written this long after it. Source: `docs/log-format.md`, "Room".

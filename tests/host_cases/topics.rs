@@ -290,7 +290,27 @@ fn an_unloaded_topic_is_as_it_was() {
     let last = CommandGetLastMessageId { consumer_id: 2, request_id: 5 };
     assert_eq!(world.command(2, Command::GetLastMessageId(last)), ["c2 last 1:1"]);
     world.produce(1, T);
-    assert_eq!(world.send(1, 2, "c"), ["c1 stored 1:2", "c2 gets 1:2 c"], "in the ledger that is open");
+    assert_eq!(world.send(1, 2, "c"), ["c1 stored 2:0", "c2 gets 2:0 c"], "in another ledger");
+}
+
+#[test]
+fn another_consumer_takes_over_when_a_connection_ends() {
+    let mut world = World::new();
+    world.produce(1, T);
+    world.subscribe(2, T, "s", SubscriptionType::Failover);
+    world.subscribe(3, T, "s", SubscriptionType::Failover);
+    (2..4).for_each(|of| drop(world.flow(of, 100)));
+    world.pass(Duration::from_secs(2));
+    let heard = world.send(1, 0, "a");
+    let active = if heard.iter().any(|news| news == "c2 gets 1:0 a") { 2 } else { 3 };
+    world.send(1, 1, "b");
+    world.ack(active, &[(1, 0)]);
+    world.ask(active, Asked::Disconnected);
+    let other = 5 - active;
+    assert_eq!(world.send(1, 2, "c"), ["c1 stored 1:2"], "not yet");
+    let heard = world.pass(Duration::from_secs(2));
+    let wanted = ["active true", "gets 1:1 b", "gets 1:2 c"].map(|news| format!("c{other} {news}"));
+    assert_eq!(heard, wanted);
 }
 
 #[test]

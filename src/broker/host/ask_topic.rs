@@ -70,6 +70,10 @@ impl Host {
             }
             AdminAsk::Unload { .. } => {
                 self.unload(clock, key);
+                // As after a restart, the next entry begins a ledger, so that this one can go when nobody wants it.
+                if let Err(error) = self.close_ledger(clock, key) {
+                    log::debug!("a ledger stays open: {error}");
+                }
                 self.answer_done(ticket);
             }
             AdminAsk::Truncate { .. } => self.truncate(clock, key, ticket),

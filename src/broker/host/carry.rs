@@ -10,7 +10,7 @@ use super::read::SearchFor;
 use super::registry::{Body, Entry};
 use super::{Host, HostState, Pending, Reply, Told, What};
 use crate::base::id::{EntryId, LedgerId, Position};
-use crate::base::limit::DEDUP_SNAPSHOT_BYTES_MAX;
+use crate::base::limit::{DEDUP_SNAPSHOT_BYTES_MAX, ROOM_WAIT_MAX};
 use crate::base::table::Key;
 use crate::base::time::Clock;
 use crate::broker::event::{Output, Save, SaveId};
@@ -59,27 +59,50 @@ impl Host {
         }
     }
 
+    /// An entry goes to the log, or waits for room in it.
     fn append(&mut self, clock: Clock, key: Key, messages: u32, bytes: Bytes) {
-        match self.try_append(clock, key, messages, bytes) {
-            Ok((position, ticket)) => {
-                let Some(entry) = self.topics.get_mut(key) else { return };
-                entry.in_flight += 1;
-                self.pending.push_back(Pending { ticket, topic: key, what: What::Entry(position) });
-            }
-            Err(error) => {
-                if error == LogError::Full && self.state == HostState::Open {
+        if self.stalled.is_empty() || self.state == HostState::Full {
+            match self.try_append(clock, key, messages, bytes.clone()) {
+                Ok((position, ticket)) => return self.appended(key, position, ticket),
+                Err(LogError::Full) if self.state == HostState::Open => {
+                    // A file may be on its way, or a checkpoint.
                     self.log.checkpoint();
-                    return self.on_full(clock);
+                    self.room_due.get_or_insert(clock.now + ROOM_WAIT_MAX);
                 }
-                if !matches!(error, LogError::Full | LogError::NotOpen) {
-                    log::error!("store {}: an entry is refused by the log: {error}", self.config.store.0);
-                }
-                let Some(entry) = self.topics.get_mut(key) else { return };
-                let taken = entry.in_flight;
-                if let Some(topic) = entry.topic_mut() {
-                    topic.on_append_refused(clock, taken);
+                Err(error) => {
+                    if !matches!(error, LogError::Full | LogError::NotOpen) {
+                        let store = self.config.store.0;
+                        log::error!("store {store}: an entry is refused by the log: {error}");
+                    }
+                    let taken = self.topics.get(key).map_or(0, |entry| entry.in_flight);
+                    return self.poke(key, |topic| topic.on_append_refused(clock, taken));
                 }
             }
+        }
+        self.stalled.push_back((key, messages, bytes));
+    }
+
+    fn appended(&mut self, topic: Key, position: Position, ticket: Ticket) {
+        if let Some(entry) = self.topics.get_mut(topic) {
+            entry.in_flight += 1;
+            self.pending.push_back(Pending { ticket, topic, what: What::Entry(position) });
+        }
+    }
+
+    /// Entries that waited for room go to the log.
+    pub(super) fn append_stalled(&mut self, clock: Clock) {
+        while self.log.has_room()
+            && let Some((key, messages, bytes)) = self.stalled.pop_front()
+        {
+            match self.try_append(clock, key, messages, bytes.clone()) {
+                Ok((position, ticket)) => self.appended(key, position, ticket),
+                Err(LogError::Full) => return self.stalled.push_front((key, messages, bytes)),
+                // The topic was deleted meanwhile.
+                Err(_) => {}
+            }
+        }
+        if self.stalled.is_empty() && self.state == HostState::Open {
+            self.room_due = None;
         }
     }
 
@@ -111,16 +134,22 @@ impl Host {
     /// Closes the topic's open ledger, if there is one, and opens another.
     pub(super) fn roll(&mut self, clock: Clock, key: Key) -> Result<LedgerId, LogError> {
         let wall_ms = clock.wall.0.cast_unsigned();
-        let entry = self.topics.get(key).ok_or(LogError::NotOpen)?;
-        let id = entry.id.ok_or(LogError::NotOpen)?;
-        if let Some(ledger) = entry.ledgers(self.log.state()).last().filter(|ledger| !ledger.closed) {
-            let close = Record::LedgerClose(ledger.id, ledger.entries);
-            self.log.append(wall_ms, &close)?;
-            self.trims.push(key);
-        }
+        let id = self.topics.get(key).and_then(|entry| entry.id).ok_or(LogError::NotOpen)?;
+        self.close_ledger(clock, key)?;
         let ledger = self.log.next_ledger(self.config.store, self.config.stores);
         self.log.append(wall_ms, &Record::LedgerOpen(ledger, id))?;
         Ok(ledger)
+    }
+
+    /// Closes the topic's open ledger, if there is one: the next entry opens another.
+    pub(super) fn close_ledger(&mut self, clock: Clock, key: Key) -> Result<(), LogError> {
+        let Some(entry) = self.topics.get(key) else { return Ok(()) };
+        if let Some(ledger) = entry.ledgers(self.log.state()).last().filter(|ledger| !ledger.closed) {
+            let close = Record::LedgerClose(ledger.id, ledger.entries);
+            self.log.append(clock.wall.0.cast_unsigned(), &close)?;
+            self.trims.push(key);
+        }
+        Ok(())
     }
 
     fn save(&mut self, clock: Clock, key: Key, id: SaveId, save: Save) {
@@ -202,6 +231,8 @@ impl Host {
     pub(super) fn on_dead(&mut self, clock: Clock, reason: &str) {
         log::error!("store {}: {reason}: nothing is stored any more", self.config.store.0);
         self.state = HostState::Failed(reason.to_owned());
+        self.room_due = None;
+        self.stalled.clear();
         self.pending.clear();
         let keys: Vec<Key> = self.topics.iter().map(|(key, _)| key).collect();
         for key in keys {

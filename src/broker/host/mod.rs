@@ -19,11 +19,13 @@ mod upkeep;
 use std::collections::{BTreeMap, VecDeque};
 use std::sync::Arc;
 
+use bytes::Bytes;
+
 pub use config::{HostConfig, Rolling, Upkeep};
 pub use message::{Asked, ConnectionId, Reply, Request, Told};
 
 use crate::base::id::Position;
-use crate::base::limit::{CHECKPOINT_RETRY, HEARTBEAT_DELAY, HOST_WAITING_MAX};
+use crate::base::limit::{CHECKPOINT_RETRY, HEARTBEAT_DELAY, HOST_WAITING_MAX, ROOM_WAIT_MAX};
 use crate::base::table::{Key, Table};
 use crate::base::time::{Clock, Instant};
 use crate::base::wheel::Wheel;
@@ -115,6 +117,9 @@ pub struct Host {
     routes: Routes,
     /// In the order of the log.
     pending: VecDeque<Pending>,
+    /// Entries that wait for room in the log, in order, and until when they may.
+    stalled: VecDeque<(Key, u32, Bytes)>,
+    room_due: Option<Instant>,
     reads: Spreading<ReadId, (Key, Purpose)>,
     /// Topics that were loaded, with what waited for them.
     loaded: VecDeque<(Key, VecDeque<Waiting>)>,
@@ -160,6 +165,8 @@ impl Host {
             names: BTreeMap::new(),
             routes: Routes::default(),
             pending: VecDeque::new(),
+            stalled: VecDeque::new(),
+            room_due: None,
             reads: Spreading::default(),
             loaded: VecDeque::new(),
             busy: VecDeque::new(),
@@ -280,8 +287,9 @@ impl Host {
         while let Some(event) = self.log.take_event() {
             match event {
                 Event::Open => {
-                    self.state = HostState::Open;
                     self.register_all(clock);
+                    // The first files are still being made: nobody is told "full" for that.
+                    self.room_due = Some(clock.now + ROOM_WAIT_MAX);
                 }
                 Event::Durable(upto) => self.durable = upto,
                 Event::Read { id, ledger, first, entries } => {
@@ -316,10 +324,14 @@ impl Host {
     /// The end of a turn: what came in is carried out together. `true`: there is more to do, call again in the next turn.
     pub fn drive(&mut self, clock: Clock, catalogue: &Catalogue) -> bool {
         self.take_events(clock);
+        if self.state == HostState::Recovering && self.log.is_open() && self.log.has_room() {
+            (self.state, self.room_due) = (HostState::Open, None);
+        }
         if self.state == HostState::Recovering {
             self.log.drive();
             return false;
         }
+        self.append_stalled(clock);
         while let Some(early) = self.waiting.pop_front() {
             match early {
                 Early::Request(request) => self.serve(clock, catalogue, request),
@@ -368,7 +380,9 @@ impl Host {
     }
 
     /// There is no room: nobody publishes.
-    fn on_full(&mut self, clock: Clock) {
+    pub(super) fn on_full(&mut self, clock: Clock) {
+        self.stalled.clear();
+        self.room_due = None;
         log::warn!("store {}: nothing is published until there is room", self.config.store.0);
         self.state = HostState::Full;
         let keys: Vec<Key> = self.topics.iter().map(|(key, _)| key).collect();
@@ -389,9 +403,9 @@ impl Host {
     /// When [`Host::on_timer`] is due.
     pub fn next_time(&self, _clock: Clock) -> Option<Instant> {
         if self.state == HostState::Recovering {
-            return None;
+            return self.room_due;
         }
-        [self.wheel.next(), self.alarms.next()].into_iter().flatten().min()
+        [self.wheel.next(), self.alarms.next(), self.room_due].into_iter().flatten().min()
     }
 
     /// The next thing for a client.

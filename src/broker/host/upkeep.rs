@@ -139,6 +139,10 @@ impl Host {
 
     /// Time passed.
     pub fn on_timer(&mut self, clock: Clock, catalogue: &Catalogue) {
+        if self.room_due.is_some_and(|due| due <= clock.now) && self.log.is_open() {
+            self.log.checkpoint();
+            self.on_full(clock);
+        }
         if self.state == HostState::Recovering {
             return;
         }
@@ -255,7 +259,8 @@ impl Host {
     pub(super) fn rest_if_done(&mut self, clock: Clock, key: Key) {
         let Some(entry) = self.topics.get_mut(key).filter(|entry| entry.is_leaving) else { return };
         let Body::Loaded(topic) = &mut entry.body else { return };
-        if entry.in_flight > 0 || !matches!(self.state, HostState::Open | HostState::Full) {
+        if entry.in_flight > 0 || !topic.is_idle() || !matches!(self.state, HostState::Open | HostState::Full)
+        {
             return;
         }
         topic.save_cursors();

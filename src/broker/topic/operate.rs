@@ -87,6 +87,11 @@ impl Topic {
         (self.producers.len() + self.producers.waiting(), self.consumers.len())
     }
 
+    /// No entry waits for storage.
+    pub fn is_idle(&self) -> bool {
+        self.publisher.is_idle()
+    }
+
     /// Nothing waits for storage.
     pub fn is_settled(&self) -> bool {
         self.publisher.is_idle() && self.after.is_empty() && !self.reading && self.owed.is_empty()
