@@ -54,8 +54,14 @@ impl Snapshot {
         self.settled.insert(ledger, index);
     }
 
-    /// Fills a frame; true: it is the last one. Entries that are in no segment are in `memory`.
-    pub fn fill(&mut self, memory: &Memory, out: &mut Builder) -> bool {
+    /// A topic as it was when the copy was taken.
+    pub fn topic(&self, id: TopicId) -> Option<&Arc<Topic>> {
+        self.topics.get(&id)
+    }
+
+    /// Fills a frame; true: it is the last one. Entries that are in no segment are in `memory`, and stay there. What was
+    /// written down is let go at once: all of it at the end would stop the core for milliseconds.
+    pub fn fill(&mut self, memory: &mut Memory, out: &mut Builder) -> bool {
         if self.records == 0 {
             out.push(0, &Record::Checkpoint(self.head));
         }
@@ -75,7 +81,11 @@ impl Snapshot {
                 },
                 Next::Ledger(id, at) => match self.topics[&id].ledgers.get(at) {
                     Some(ledger) => {
-                        let index = self.settled.get(&ledger.id).unwrap_or(&ledger.index);
+                        let settled = self.settled.remove(&ledger.id);
+                        let index = settled.as_ref().unwrap_or(&ledger.index);
+                        if index.settled() < ledger.entries {
+                            memory.detach(ledger.id);
+                        }
                         put_ledger(id, ledger, index, memory, out);
                         Next::Ledger(id, at + 1)
                     }
@@ -89,7 +99,8 @@ impl Snapshot {
                         Next::Cursor(id, CursorId(cursor.0 + 1))
                     }
                     None => {
-                        out.push(0, &Record::TopicMessages(id, self.topics[&id].messages));
+                        let messages = self.topics.remove(&id).map_or(0, |topic| topic.messages);
+                        out.push(0, &Record::TopicMessages(id, messages));
                         Next::Topic(TopicId(id.0 + 1))
                     }
                 },
@@ -161,7 +172,7 @@ pub fn read(bytes: &[u8], generation: u64, store: u64) -> Option<Checkpoint> {
                 Record::End(records) => end = Some(records == count),
                 _ => {
                     state.apply_checkpointed(wall_ms, &record).ok()?;
-                    keep(&mut tails, wall_ms, &record);
+                    keep(&state, &mut tails, wall_ms, &record);
                 }
             }
             count += 1;
@@ -175,9 +186,11 @@ pub fn read(bytes: &[u8], generation: u64, store: u64) -> Option<Checkpoint> {
 }
 
 /// Keeps an entry in memory: it is in no segment. A copy, for a slice would keep the whole file.
-pub(super) fn keep(tails: &mut BTreeMap<LedgerId, Tail>, wall_ms: u64, record: &Record<'_>) {
-    if let Record::Entry { position, messages, bytes } = record {
-        let tail = tails.entry(position.ledger).or_insert_with(|| Tail::new(position.entry.0));
+pub(super) fn keep(state: &State, tails: &mut BTreeMap<LedgerId, Tail>, wall_ms: u64, record: &Record<'_>) {
+    if let Record::Entry { position, messages, bytes } = record
+        && let Some(topic) = state.owner(position.ledger)
+    {
+        let tail = tails.entry(position.ledger).or_insert_with(|| Tail::new(topic, position.entry.0));
         tail.push(Stored { wall_ms, messages: *messages, bytes: Bytes::copy_from_slice(bytes) });
     }
 }

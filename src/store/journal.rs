@@ -90,6 +90,8 @@ pub enum Progress {
     Nothing,
     /// Every append up to and including this one is durable.
     Durable(u64),
+    /// A slot could not be made: there is less room until [`Journal::retry`] or [`Journal::trim`].
+    NoSlot(DiskError),
     /// The journal failed. Nothing more is written in this process.
     Dead,
 }
@@ -314,8 +316,7 @@ impl Journal {
             return Progress::Nothing;
         }
         if self.making.as_ref().is_some_and(|making| making.0 == id) {
-            self.on_made(result, out);
-            return Progress::Nothing;
+            return self.on_made(result, out);
         }
         let Ok(done) = result else {
             self.dead = true;
@@ -352,11 +353,11 @@ impl Journal {
     }
 
     /// A slot that cannot be made is no failure of the journal: there is less room.
-    fn on_made(&mut self, result: Result<Completion, DiskError>, out: &mut Outbox) {
-        let Some((_, slot, stage)) = self.making.take() else { return };
-        if result.is_err() {
+    fn on_made(&mut self, result: Result<Completion, DiskError>, out: &mut Outbox) -> Progress {
+        let Some((_, slot, stage)) = self.making.take() else { return Progress::Nothing };
+        if let Err(error) = result {
             self.making_failed = true;
-            return;
+            return Progress::NoSlot(error);
         }
         self.making = match stage {
             Making::Create => Some((out.ask(DiskOp::Sync(FileName::Journal(slot))), slot, Making::Sync)),
@@ -366,6 +367,7 @@ impl Journal {
                 None
             }
         };
+        Progress::Nothing
     }
 }
 

@@ -122,7 +122,7 @@ pub enum Event {
     },
     /// A checkpoint is durable.
     Checkpoint,
-    /// Settling or a checkpoint failed; nothing is lost. Tried again when the log has grown, or when asked for: the owner calls
+    /// Settling, a checkpoint, or making room in the journal failed; nothing is lost. Tried again when the log has grown, or when asked for: the owner calls
     /// [`Log::checkpoint`] a second later.
     CheckpointFailed(DiskError),
     /// The journal failed: nothing is confirmed any more. Only a new start, with recovery, tells what is durable.
@@ -159,8 +159,8 @@ pub struct Log {
     /// Bytes that must be unsettled before settling begins again.
     settle_at: usize,
     reads: Reads,
-    /// The piece to scrub next, by ledger and number.
-    scrub: Option<(LedgerId, usize)>,
+    /// The piece to scrub next: its ledger and number.
+    scrub: Option<(TopicId, LedgerId, usize)>,
     /// Latest wall clock seen: a clock that jumps back does not turn a ledger's times around.
     wall_ms: u64,
     out: Outbox,
@@ -297,10 +297,13 @@ impl Log {
         if !self.fits_memory() {
             return Err(LogError::Full);
         }
-        let next = self.state.ledger(ledger).ok_or(Misfit::Ledger)?.entries;
-        let position = Position { ledger, entry: EntryId(next) };
-        let ticket = self.push(wall_ms, &Record::Entry { position, messages, bytes: &bytes })?;
-        self.memory.push(ledger, next, Stored { wall_ms: self.wall_ms, messages, bytes });
+        self.check_room(Need::Entry, record::padded(bytes.len()))?;
+        self.wall_ms = self.wall_ms.max(wall_ms);
+        let (topic, entry) = self.state.append_entry(self.wall_ms, ledger, messages, bytes.len())?;
+        let position = Position { ledger, entry };
+        let record = Record::Entry { position, messages, bytes: &bytes };
+        let ticket = Ticket(self.journal.append(self.wall_ms, &record));
+        self.memory.push((topic, ledger), entry.0, Stored { wall_ms: self.wall_ms, messages, bytes });
         match self.pending.back_mut() {
             Some(last) if last.ledger == ledger && last.first + last.count == ticket.0 => last.count += 1,
             _ => self.pending.push_back(Pending { first: ticket.0, count: 1, ledger }),
@@ -329,21 +332,24 @@ impl Log {
 
     fn push(&mut self, wall_ms: u64, record: &Record<'_>) -> Result<Ticket, LogError> {
         let need = match record {
-            Record::Entry { .. } => Need::Entry,
             Record::LedgerClose(..) | Record::LedgerDelete(_) => Need::Release,
             Record::TopicDelete(_) | Record::CursorDelete(..) | Record::DedupDelete(_) => Need::Release,
             _ => Need::State,
         };
-        let length = record::encoded_len(record);
-        if !self.journal.fits(length) {
-            return Err(LogError::TooLarge);
-        }
-        if !self.journal.has_room(need, length) {
-            return Err(LogError::Full);
-        }
+        self.check_room(need, record::encoded_len(record))?;
         self.wall_ms = self.wall_ms.max(wall_ms);
         self.state.apply(self.wall_ms, record)?;
         Ok(Ticket(self.journal.append(self.wall_ms, record)))
+    }
+
+    fn check_room(&self, need: Need, length: usize) -> Result<(), LogError> {
+        if !self.journal.fits(length) {
+            Err(LogError::TooLarge)
+        } else if !self.journal.has_room(need, length) {
+            Err(LogError::Full)
+        } else {
+            Ok(())
+        }
     }
 
     /// Looks entries up, from `from` on in its ledger: at least one, and up to about `bytes`. Asks the disk for what is not in

@@ -3,9 +3,10 @@
 //! An entry's bytes are a slice of a larger buffer that they keep alive. So what leaves memory does so oldest first, and what
 //! will stay long (the few entries of quiet topics) is copied out of its buffer.
 
+use super::TopicId;
 use super::segment::Stored;
 use super::state::Ledger;
-use crate::base::id::LedgerId;
+use crate::base::id::{IdMap, LedgerId};
 use bytes::BytesMut;
 use std::collections::{BTreeMap, VecDeque};
 
@@ -15,6 +16,8 @@ const EACH: usize = std::mem::size_of::<Stored>();
 /// The last entries of one ledger.
 #[derive(Clone, Debug, Default)]
 pub struct Tail {
+    /// Whose the ledger is.
+    pub topic: TopicId,
     /// Number of the oldest entry here.
     pub first: u64,
     /// The entries from there on.
@@ -31,9 +34,9 @@ pub struct Tail {
 
 impl Tail {
     /// An empty one that goes on at entry `first`; all before is durable and settled.
-    pub fn new(first: u64) -> Self {
-        let (readable, settled) = (first, first);
-        Tail { first, entries: VecDeque::new(), readable, settled, copied: first, unsettled: 0 }
+    pub fn new(topic: TopicId, first: u64) -> Self {
+        let (readable, settled, copied) = (first, first, first);
+        Tail { topic, first, entries: VecDeque::new(), readable, settled, copied, unsettled: 0 }
     }
 
     /// Adds an entry.
@@ -83,7 +86,7 @@ impl Tail {
 /// Entries of all ledgers of a store.
 #[derive(Debug, Default)]
 pub struct Memory {
-    tails: BTreeMap<LedgerId, Tail>,
+    tails: IdMap<LedgerId, Tail>,
     unsettled: usize,
     /// Settled entries that are still here, oldest first: the ledger, the entry behind them, their bytes. And all their bytes.
     settled: VecDeque<(LedgerId, u64, usize)>,
@@ -94,11 +97,11 @@ impl Memory {
     /// What recovery found.
     pub fn new(tails: BTreeMap<LedgerId, Tail>) -> Self {
         let unsettled = tails.values().map(Tail::unsettled).sum();
-        Memory { tails, unsettled, ..Memory::default() }
+        Memory { tails: tails.into_iter().collect(), unsettled, ..Memory::default() }
     }
 
-    /// The tails.
-    pub fn tails(&self) -> &BTreeMap<LedgerId, Tail> {
+    /// The tails, in no order.
+    pub fn tails(&self) -> &IdMap<LedgerId, Tail> {
         &self.tails
     }
 
@@ -118,9 +121,9 @@ impl Memory {
     }
 
     /// Adds an entry, number `next` of its ledger.
-    pub fn push(&mut self, ledger: LedgerId, next: u64, stored: Stored) {
+    pub fn push(&mut self, (topic, ledger): (TopicId, LedgerId), next: u64, stored: Stored) {
         self.unsettled += stored.bytes.len() + EACH;
-        self.tails.entry(ledger).or_insert_with(|| Tail::new(next)).push(stored);
+        self.tails.entry(ledger).or_insert_with(|| Tail::new(topic, next)).push(stored);
     }
 
     /// So many more entries of the ledger are durable.
@@ -237,7 +240,7 @@ mod tests {
             for id in ledgers {
                 let at = entry as usize * 100;
                 let stored = Stored { wall_ms: 10 * entry, messages: 1, bytes: chunk.slice(at..at + 100) };
-                memory.push(LedgerId(*id), entry, stored);
+                memory.push((TopicId(9), LedgerId(*id)), entry, stored);
             }
         }
         ledgers.iter().for_each(|id| memory.on_durable(LedgerId(*id), entries));
@@ -283,7 +286,7 @@ mod tests {
             [(0, 1000), (0, 999), (0, 1), (7, 5000), (10, 100)].map(|(at, by)| run(&memory, at, by)),
             [10, 9, 1, 3, 0]
         );
-        memory.push(LedgerId(1), 10, Stored { wall_ms: 100, messages: 1, bytes: Bytes::new() });
+        memory.push((TopicId(9), LedgerId(1)), 10, Stored { wall_ms: 100, messages: 1, bytes: Bytes::new() });
         assert_eq!(run(&memory, 0, 100_000), 10, "the last one is not durable");
         let found = |ms| memory.find_time(&ledger(1, 11), ms);
         assert_eq!(

@@ -70,7 +70,7 @@ pub struct Recovered {
     pub generation: u64,
     /// Files that are not part of the store any more.
     pub deletes: VecDeque<FileName>,
-    /// Bytes at the end that were begun and never confirmed.
+    /// Bytes at the end that were begun and never confirmed, or were given up.
     pub torn: u64,
     /// Ledgers whose segment is missing or shorter than what was settled into it: reading them will fail.
     pub damaged: Vec<(TopicId, LedgerId)>,
@@ -100,6 +100,8 @@ struct Journal<'a> {
     store: u64,
     slot_bytes: u64,
     files: BTreeMap<u64, (u32, &'a [u8])>,
+    /// The epoch of a file's last frame.
+    epochs: BTreeMap<u64, u64>,
     /// Highest position of a frame with a valid header, per epoch.
     highest: BTreeMap<u64, u64>,
     free: Vec<u32>,
@@ -112,6 +114,7 @@ impl<'a> Journal<'a> {
             store,
             slot_bytes: longest as u64,
             files: BTreeMap::new(),
+            epochs: BTreeMap::new(),
             highest: BTreeMap::new(),
             free: Vec::new(),
         };
@@ -124,7 +127,7 @@ impl<'a> Journal<'a> {
         Ok(journal)
     }
 
-    /// A slot serves as the highest file that any frame in it belongs to: frames of its earlier lives are lower.
+    /// A slot serves as the file of the latest frame in it: frames of its earlier lives are of earlier epochs, or lower.
     fn add(&mut self, slot: u32, bytes: &'a [u8]) -> Result<(), RecoverError> {
         let mut file = None;
         for (block, at) in bytes.chunks(BLOCK).zip((0u64..).step_by(BLOCK)) {
@@ -133,21 +136,30 @@ impl<'a> Journal<'a> {
                 return Err(RecoverError::SlotLength(slot));
             }
             if header.position % self.slot_bytes == at {
-                file = file.max(Some(header.position / self.slot_bytes));
+                file = file.max(Some((header.stamp.epoch, header.position / self.slot_bytes)));
                 let highest = self.highest.entry(header.stamp.epoch).or_insert(0);
                 *highest = header.position.max(*highest);
             }
         }
-        let Some(file) = file else {
+        let Some((epoch, file)) = file else {
             // A shorter one was being made when the store ended: made again when it is wanted.
             if bytes.len() as u64 == self.slot_bytes {
                 self.free.push(slot);
             }
             return Ok(());
         };
-        // Two slots of one file: only when a disk answered one slot's read with another's blocks.
-        if self.files.insert(file, (slot, bytes)).is_some() {
-            return Err(RecoverError::Rotten { at: file.saturating_mul(self.slot_bytes) });
+        // Two slots of one file: the journal was once cut in or below it, by a person, and written anew.
+        match self.epochs.get(&file) {
+            Some(other) if *other > epoch => self.free.push(slot),
+            // Not so: a disk answered one slot's read with another's blocks.
+            Some(other) if *other == epoch => {
+                return Err(RecoverError::Rotten { at: file.saturating_mul(self.slot_bytes) });
+            }
+            _ => {
+                self.epochs.insert(file, epoch);
+                let stale = self.files.insert(file, (slot, bytes));
+                self.free.extend(stale.map(|(slot, _)| slot));
+            }
         }
         Ok(())
     }
@@ -201,8 +213,21 @@ impl<'a> Journal<'a> {
     }
 }
 
+/// What a person decided about damage that recovery found before.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Options {
+    /// The journal is cut at this position if that is where recovery stops: everything confirmed from there on is given up
+    /// (`--accept-data-loss=<store>:<position>`). Any other damage still stops it.
+    pub accept_loss_at: Option<u64>,
+}
+
 /// Works out what the store holds.
 pub fn recover(contents: &Contents, store: u64) -> Result<Recovered, RecoverError> {
+    recover_with(contents, store, Options::default())
+}
+
+/// As [`recover()`], with what a person decided.
+pub fn recover_with(contents: &Contents, store: u64, options: Options) -> Result<Recovered, RecoverError> {
     let journal = Journal::read(contents, store)?;
     let mut start = checkpoints(contents, store)?;
     let (mut epoch, mut cursor) = (start.epoch, start.cursor);
@@ -213,11 +238,17 @@ pub fn recover(contents: &Contents, store: u64) -> Result<Recovered, RecoverErro
     let mut tails = start.tails;
     let torn = loop {
         match journal.scan(&cursor, epoch) {
+            Scan::Frame(header, records)
+                if options.accept_loss_at == Some(header.position)
+                    && !fits(start.state.clone(), &records) =>
+            {
+                break journal.end().saturating_sub(header.position);
+            }
             Scan::Frame(header, records) => {
                 for (wall_ms, record) in records {
                     let misfit = |why| RecoverError::Misfit { at: header.position, why };
                     start.state.apply(wall_ms, &record).map_err(misfit)?;
-                    checkpoint::keep(&mut tails, wall_ms, &record);
+                    checkpoint::keep(&start.state, &mut tails, wall_ms, &record);
                 }
                 epoch = header.stamp.epoch;
                 let position = header.position + header.length() as u64;
@@ -225,6 +256,9 @@ pub fn recover(contents: &Contents, store: u64) -> Result<Recovered, RecoverErro
             }
             Scan::End => break 0,
             Scan::Torn { keep } => break journal.begun(keep),
+            Scan::Rotten { at } if options.accept_loss_at == Some(at) => {
+                break journal.end().saturating_sub(at);
+            }
             Scan::Rotten { at } => return Err(RecoverError::Rotten { at }),
         }
     };
@@ -246,6 +280,10 @@ pub fn recover(contents: &Contents, store: u64) -> Result<Recovered, RecoverErro
     recovered.slots(journal);
     recovered.segments(contents);
     Ok(recovered)
+}
+
+fn fits(mut state: State, records: &[Stamped<'_>]) -> bool {
+    records.iter().all(|(wall_ms, record)| state.apply(*wall_ms, record).is_ok())
 }
 
 struct Start {
@@ -278,6 +316,11 @@ fn checkpoints(contents: &Contents, store: u64) -> Result<Start, RecoverError> {
 }
 
 impl Journal<'_> {
+    /// Behind the last frame that was begun, as far as one can tell.
+    fn end(&self) -> u64 {
+        self.highest.values().max().map_or(0, |position| position + BLOCK as u64)
+    }
+
     /// Bytes of the torn tail, as far as one can tell: to the end of its last block that is not zero.
     fn begun(&self, keep: u64) -> u64 {
         let bytes = self.at(keep).unwrap_or_default();

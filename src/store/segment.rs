@@ -151,7 +151,7 @@ mod tests {
     }
 
     fn tail(lengths: impl IntoIterator<Item = usize>) -> (Tail, Vec<Stored>) {
-        let mut tail = Tail::new(0);
+        let mut tail = Tail::new(TopicId(1), 0);
         for (number, length) in (0u64..).zip(lengths) {
             let bytes = Bytes::from(vec![number as u8; length]);
             tail.push(Stored { wall_ms: number * 5, messages: 2, bytes });

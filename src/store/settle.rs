@@ -4,6 +4,7 @@
 mod job;
 
 use super::buffer::Spare;
+use super::checkpoint::Snapshot;
 use super::disk::{Completion, DiskError, DiskOp, FileName, OpId, Outbox};
 use super::frame::Stamp;
 use super::index::Index;
@@ -11,7 +12,7 @@ use super::journal;
 use super::memory::Memory;
 use super::state::State;
 use crate::base::id::LedgerId;
-use job::{Job, Step};
+use job::{Desk, Job, Step};
 use std::collections::VecDeque;
 use std::sync::Arc;
 
@@ -74,16 +75,16 @@ impl Settler {
         self.job.is_some()
     }
 
-    /// Starts to settle these ledgers, in this order, up to what of them is durable now.
-    pub fn settle(&mut self, state: &State, memory: &Memory, ledgers: Vec<LedgerId>) {
-        self.job = Some(Job::new(state, memory, ledgers, None));
+    /// Starts to settle these ledgers, in this order, up to what of them is durable when their turn comes.
+    pub fn settle(&mut self, ledgers: Vec<LedgerId>) {
+        self.job = Some(Job::new(ledgers));
     }
 
     /// Starts a checkpoint of `state`, which is what the journal up to append `upto` adds up to. These ledgers are settled first;
     /// the entries of the others go into the checkpoint.
-    pub fn checkpoint(&mut self, state: &State, memory: &Memory, upto: u64, ledgers: Vec<LedgerId>) {
-        let file = (self.generation, self.stamp, upto);
-        self.job = Some(Job::new(state, memory, ledgers, Some(file)));
+    pub fn checkpoint(&mut self, state: &State, upto: u64, ledgers: Vec<LedgerId>) {
+        let snapshot = Snapshot::new(state, self.generation, self.stamp);
+        self.job = Some(Job::checkpoint(ledgers, self.generation, upto, snapshot));
     }
 
     /// The journal is durable up to append `upto`, which ends at `cursor`.
@@ -99,7 +100,7 @@ impl Settler {
     }
 
     /// Starts what can be started.
-    pub fn drive(&mut self, memory: &Memory, out: &mut Outbox) {
+    pub fn drive(&mut self, state: &State, memory: &mut Memory, out: &mut Outbox) {
         if self.op.is_some() {
             return;
         }
@@ -111,7 +112,7 @@ impl Settler {
         } else if self.folder_due {
             self.op = Some((out.ask(DiskOp::SyncFolder), Task::DeleteFolder));
         } else if self.job.as_ref().is_some_and(Job::is_ready) {
-            self.step(None, memory, out);
+            self.step(None, state, memory, out);
         }
     }
 
@@ -124,7 +125,8 @@ impl Settler {
     pub fn on_done(
         &mut self,
         result: Result<Completion, DiskError>,
-        memory: &Memory,
+        state: &State,
+        memory: &mut Memory,
         out: &mut Outbox,
     ) -> Progress {
         let task = self.op.take().map(|(_, task)| task);
@@ -139,7 +141,7 @@ impl Settler {
                 }
             }
             (_, Err(error)) => self.fail(error),
-            (_, Ok(done)) => self.step(Some(done), memory, out),
+            (_, Ok(done)) => self.step(Some(done), state, memory, out),
         }
     }
 
@@ -148,9 +150,16 @@ impl Settler {
         Progress::Failed(error)
     }
 
-    fn step(&mut self, done: Option<Completion>, memory: &Memory, out: &mut Outbox) -> Progress {
+    fn step(
+        &mut self,
+        done: Option<Completion>,
+        state: &State,
+        memory: &mut Memory,
+        out: &mut Outbox,
+    ) -> Progress {
         let Some(job) = &mut self.job else { return Progress::Nothing };
-        match job.step(done, self.stamp, memory, &mut self.spare, out) {
+        let mut desk = Desk { stamp: self.stamp, state, memory, spare: &mut self.spare, out };
+        match job.step(done, &mut desk) {
             Step::Asked(id) => {
                 self.op = Some((id, Task::Job));
                 Progress::Nothing

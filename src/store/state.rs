@@ -7,7 +7,7 @@ use super::acks::Consumed;
 use super::index::Index;
 use super::record::{CursorSet, Record, Settled, TopicPut};
 use super::{CursorId, TopicId};
-use crate::base::id::{LedgerId, Position};
+use crate::base::id::{EntryId, IdMap, LedgerId, Position};
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
@@ -104,7 +104,7 @@ pub struct State {
     /// The topics.
     pub topics: Topics,
     /// Whose a ledger is.
-    owners: BTreeMap<LedgerId, TopicId>,
+    owners: IdMap<LedgerId, TopicId>,
     /// Highest topic ever made: ids are never used again.
     pub(super) topic_high: TopicId,
     /// Highest ledger ever opened.
@@ -122,9 +122,11 @@ impl State {
         self.owners.get(&ledger).copied()
     }
 
-    /// All ledgers from one on, by id, with their topics.
-    pub fn ledgers_from(&self, from: LedgerId) -> impl Iterator<Item = (&LedgerId, &TopicId)> {
-        self.owners.range(from..)
+    /// All ledgers, topic by topic, from one of a topic on.
+    pub fn ledgers_from(&self, from: (TopicId, LedgerId)) -> impl Iterator<Item = (TopicId, &Ledger)> {
+        let topics = self.topics.range(from.0..);
+        let all = topics.flat_map(|(id, topic)| topic.ledgers.iter().map(|ledger| (*id, ledger)));
+        all.skip_while(move |(id, ledger)| (*id, ledger.id) < from)
     }
 
     /// A ledger.
@@ -142,6 +144,19 @@ impl State {
         self.topics.get_mut(owner).and_then(|topic| Arc::make_mut(topic).ledger_mut(id)).ok_or(Misfit::Ledger)
     }
 
+    /// Adds an entry to a ledger; returns whose it is, and its number.
+    pub(super) fn append_entry(
+        &mut self,
+        wall_ms: u64,
+        ledger: LedgerId,
+        messages: u32,
+        bytes: usize,
+    ) -> Result<(TopicId, EntryId), Misfit> {
+        let owner = *self.owners.get(&ledger).ok_or(Misfit::Ledger)?;
+        let topic = self.topics.get_mut(&owner).map(Arc::make_mut).ok_or(Misfit::Ledger)?;
+        Ok((owner, topic.append(wall_ms, ledger, None, messages, bytes)?))
+    }
+
     fn topic_mut(&mut self, id: TopicId) -> Result<&mut Topic, Misfit> {
         self.topics.get_mut(&id).map(Arc::make_mut).ok_or(Misfit::Topic)
     }
@@ -152,7 +167,7 @@ impl State {
             Record::Entry { position, messages, bytes } => {
                 let owner = self.owners.get(&position.ledger).ok_or(Misfit::Ledger)?;
                 let topic = self.topics.get_mut(owner).map(Arc::make_mut).ok_or(Misfit::Ledger)?;
-                topic.entry(wall_ms, *position, *messages, bytes.len())?;
+                topic.append(wall_ms, position.ledger, Some(position.entry), *messages, bytes.len())?;
             }
             Record::LedgerOpen(id, topic) => {
                 if self.owners.contains_key(id) {
@@ -256,16 +271,25 @@ impl Topic {
         self.ledgers.binary_search_by_key(&id, |ledger| ledger.id).ok()
     }
 
-    fn entry(&mut self, wall_ms: u64, at: Position, messages: u32, bytes: usize) -> Result<(), Misfit> {
-        let ledger = self.ledger_mut(at.ledger).ok_or(Misfit::Ledger)?;
-        if ledger.closed || at.entry.0 != ledger.entries {
+    /// Adds an entry, which must be `expected` if that is given.
+    fn append(
+        &mut self,
+        wall_ms: u64,
+        ledger: LedgerId,
+        expected: Option<EntryId>,
+        messages: u32,
+        bytes: usize,
+    ) -> Result<EntryId, Misfit> {
+        let ledger = self.ledger_mut(ledger).ok_or(Misfit::Ledger)?;
+        let entry = EntryId(ledger.entries);
+        if ledger.closed || expected.is_some_and(|expected| expected != entry) {
             return Err(Misfit::Entry);
         }
         (ledger.entries, ledger.last_ms) = (ledger.entries + 1, wall_ms);
         ledger.messages += u64::from(messages);
         ledger.bytes += bytes as u64;
         self.messages += u64::from(messages);
-        Ok(())
+        Ok(entry)
     }
 
     fn open(&mut self, wall_ms: u64, id: LedgerId) -> Result<(), Misfit> {

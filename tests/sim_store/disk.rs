@@ -22,6 +22,8 @@ struct File {
 pub(crate) struct Faults {
     /// `Create`, and writes to other files than the journal, fail with "full".
     pub(crate) full: bool,
+    /// The n-th `Create` from now fails with "full".
+    pub(crate) create: Option<u32>,
     /// The n-th sync of a journal slot from now fails.
     pub(crate) journal_sync: Option<u32>,
     /// Some writes are short.
@@ -49,7 +51,7 @@ impl SimDisk {
     /// Carries one request out.
     pub(crate) fn perform(&mut self, op: DiskOp) -> Result<Completion, DiskError> {
         match op {
-            DiskOp::Create { .. } if self.faults.full => Err(DiskError::Full),
+            DiskOp::Create { .. } if self.faults.full || self.create_fails() => Err(DiskError::Full),
             DiskOp::Create { file, zeroes } => {
                 let live = vec![0; zeroes as usize];
                 let unsynced = (0..live.len().div_ceil(SECTOR)).collect();
@@ -88,6 +90,21 @@ impl SimDisk {
                 found.map(|bytes| Completion::Read(Bytes::copy_from_slice(bytes))).ok_or(DiskError::Io)
             }
         }
+    }
+
+    fn create_fails(&mut self) -> bool {
+        let Some(left) = &mut self.faults.create else { return false };
+        *left = left.saturating_sub(1);
+        let fails = *left == 0;
+        if fails {
+            self.faults.create = None;
+        }
+        fails
+    }
+
+    /// What is kept at a crash is another draw.
+    pub(crate) fn reseed(&mut self, seed: u64) {
+        self.prng = Prng::new(seed);
     }
 
     fn write(&mut self, name: FileName, at: usize, bytes: &[u8]) -> Result<Completion, DiskError> {

@@ -4,6 +4,7 @@
 
 mod disk;
 mod faults;
+mod sweeps;
 mod world;
 
 use world::World;

@@ -1,14 +1,15 @@
 //! A store, its disk, and a model of what was promised. Every step is decided by the seed.
 
 use crate::disk::SimDisk;
-use bytes::Bytes;
+use bytes::{Bytes, BytesMut};
 use pulsegate::base::id::{EntryId, LedgerId, Position};
 use pulsegate::base::prng::Prng;
 use pulsegate::store::log::Config;
+use pulsegate::store::record::{decode, encode};
 use pulsegate::store::state::Topics;
 use pulsegate::store::{
     Acks, CursorId, CursorSet, Dedup, DiskOp, Event, Log, LogError, Lookup, OpId, Record, RecoverError,
-    State, Stored, Ticket, TopicId, TopicPut, recover,
+    Recovered, State, Stored, Ticket, TopicId, TopicPut, recover,
 };
 use std::collections::{BTreeMap, VecDeque};
 use std::sync::Arc;
@@ -32,8 +33,10 @@ pub(crate) struct World {
     pub(crate) ops: VecDeque<(OpId, DiskOp)>,
     /// What every entry ever appended holds; `None` once its ledger's end was asked for.
     pub(crate) entries: BTreeMap<Position, Bytes>,
-    /// State after each append that is not confirmed; the last confirmed one first.
-    pub(crate) states: VecDeque<(Ticket, State)>,
+    /// What everything confirmed adds up to.
+    pub(crate) confirmed: State,
+    /// What was appended and is not confirmed: the record, and when it was.
+    pub(crate) pending: VecDeque<(Ticket, BytesMut)>,
     pub(crate) next_id: u64,
     pub(crate) dead: bool,
     pub(crate) checkpoints: u32,
@@ -48,16 +51,22 @@ impl World {
 
     fn start(prng: Prng, disk: SimDisk) -> Result<Self, RecoverError> {
         let recovered = recover(&disk.contents(), STORE)?;
+        Ok(Self::with(prng, disk, recovered))
+    }
+
+    /// Goes on from what was recovered.
+    pub(crate) fn with(prng: Prng, disk: SimDisk, recovered: Recovered) -> Self {
         assert_eq!(recovered.damaged, [], "segments are there");
         let log = Log::open(CONFIG, recovered, 0);
-        let states = VecDeque::from([(Ticket(0), log.state().clone())]);
+        let confirmed = log.state().clone();
         let mut world = World {
             prng,
             disk,
             log,
             ops: VecDeque::new(),
             entries: BTreeMap::new(),
-            states,
+            confirmed,
+            pending: VecDeque::new(),
             next_id: 1,
             dead: false,
             checkpoints: 0,
@@ -65,7 +74,7 @@ impl World {
             refused: 0,
         };
         world.gather();
-        Ok(world)
+        world
     }
 
     /// Ends this run and recovers; the model's entries go over. Checks everything that was promised.
@@ -73,14 +82,32 @@ impl World {
         let mut next = Self::start(self.prng, self.disk)?;
         next.entries = self.entries;
         next.next_id = self.next_id;
-        // What is there is what some prefix of the appends made, and no shorter one than was confirmed.
-        let found = comparable(next.log.state());
-        assert!(
-            self.states.iter().any(|(_, state)| comparable(state) == found),
-            "recovered {found:?}\nconfirmed {:?}",
-            comparable(&self.states[0].1),
-        );
+        let kept = is_prefix(&self.confirmed, &self.pending, next.log.state());
+        assert!(kept, "recovered {:?}\nconfirmed {:?}", next.log.state(), self.confirmed);
         Ok(next)
+    }
+
+    /// If the power went now: would recovery find what was promised?
+    pub(crate) fn probe(&self, seed: u64) {
+        let mut disk = self.disk.clone();
+        disk.reseed(seed);
+        disk.crash();
+        let recovered = recover(&disk.contents(), STORE).expect("a crash is no rot");
+        assert_eq!(recovered.damaged, [], "segments are there");
+        assert!(is_prefix(&self.confirmed, &self.pending, &recovered.state), "{:?}", self.confirmed);
+    }
+
+    fn on_durable(&mut self, upto: Ticket) {
+        while let Some((_, record)) = self.pending.pop_front_if(|(ticket, _)| *ticket <= upto) {
+            let ((wall_ms, record), ..) = decode(&record).expect("encoded below");
+            self.confirmed.apply(wall_ms, &record).expect("the log took it");
+        }
+    }
+
+    fn remember(&mut self, ticket: Ticket, record: &Record<'_>) {
+        let mut encoded = BytesMut::new();
+        encode(record, self.next_id, &mut encoded);
+        self.pending.push_back((ticket, encoded));
     }
 
     pub(crate) fn gather(&mut self) {
@@ -89,11 +116,7 @@ impl World {
         }
         while let Some(event) = self.log.take_event() {
             match event {
-                Event::Durable(upto) => {
-                    while self.states.len() > 1 && self.states[1].0 <= upto {
-                        self.states.pop_front();
-                    }
-                }
+                Event::Durable(upto) => self.on_durable(upto),
                 Event::Dead => self.dead = true,
                 Event::Checkpoint => self.checkpoints += 1,
                 Event::CheckpointFailed(_) => self.failed_checkpoints += 1,
@@ -139,8 +162,7 @@ impl World {
     fn append(&mut self) {
         let result = self.append_something();
         match result {
-            Ok(Some(ticket)) => self.states.push_back((ticket, self.log.state().clone())),
-            Ok(None) => {}
+            Ok(()) => {}
             Err(LogError::Full | LogError::NotOpen) => self.refused += 1,
             Err(error) => panic!("{error}"),
         }
@@ -155,7 +177,7 @@ impl World {
         from.get(number).copied()
     }
 
-    fn append_something(&mut self) -> Result<Option<Ticket>, LogError> {
+    fn append_something(&mut self) -> Result<(), LogError> {
         let state = self.log.state();
         let topics: Vec<TopicId> = state.topics.keys().copied().collect();
         let ledgers = || state.topics.values().flat_map(|topic| &topic.ledgers);
@@ -175,7 +197,7 @@ impl World {
         self.next_id += 1;
         let id = self.next_id;
         let record = match (self.prng.below(34), topic, ledger, cursor) {
-            (0..18, _, Some((ledger, _)), _) => return self.append_entry(ledger).map(Some),
+            (0..18, _, Some((ledger, _)), _) => return self.append_entry(ledger).map(drop),
             (18, _, Some((ledger, entries)), _) => Record::LedgerClose(ledger, entries),
             (19, ..) if closed.len() > 3 => Record::LedgerDelete(closed[0]),
             (20, Some(topic), ..) if topics.len() > 3 => Record::TopicDelete(topic),
@@ -209,11 +231,13 @@ impl World {
             }
             (_, _, None, _) => match idle {
                 Some(topic) => Record::LedgerOpen(LedgerId(id), topic),
-                None => return Ok(None),
+                None => return Ok(()),
             },
-            _ => return Ok(None),
+            _ => return Ok(()),
         };
-        self.log.append(id, &record).map(Some)
+        let ticket = self.log.append(id, &record)?;
+        self.remember(ticket, &record);
+        Ok(())
     }
 
     /// Appends an entry whose bytes are known from the seed.
@@ -221,9 +245,15 @@ impl World {
         let length = [3, 100, 3000, 9000][self.prng.below(4) as usize];
         let bytes = Bytes::from(self.prng.hex(length));
         let (position, ticket) = self.log.append_entry(ledger, self.next_id, 1, bytes.clone())?;
+        self.remember(ticket, &Record::Entry { position, messages: 1, bytes: &bytes });
         // A position may come again only if nobody was ever told of it.
         self.entries.insert(position, bytes);
         Ok(ticket)
+    }
+
+    /// All ledgers.
+    pub(crate) fn ledgers(&self) -> Vec<LedgerId> {
+        self.log.state().ledgers_from(Default::default()).map(|(_, ledger)| ledger.id).collect()
     }
 
     /// Reads every entry there is, and compares. Returns how many, and how many of them came from a segment.
@@ -256,6 +286,21 @@ impl World {
         (count, fetched)
     }
 
+    /// When the ledger's entries were appended.
+    pub(crate) fn times(&mut self, ledger: LedgerId, entries: u64) -> Vec<u64> {
+        let mut times = Vec::new();
+        while (times.len() as u64) < entries {
+            let first = Position { ledger, entry: EntryId(times.len() as u64) };
+            let run = match self.log.read(first, 20_000) {
+                Lookup::Ready(run) => run,
+                Lookup::Fetch(id) => self.fetched(id, first),
+                Lookup::Absent => panic!("{first:?} is gone"),
+            };
+            times.extend(run.iter().map(|stored| stored.wall_ms));
+        }
+        times
+    }
+
     fn fetched(&mut self, wanted: pulsegate::store::ReadId, position: Position) -> Vec<Stored> {
         while let Some((id, op)) = self.log.take_op() {
             let result = self.disk.perform(op);
@@ -269,6 +314,19 @@ impl World {
         }
         panic!("no answer for {position:?}")
     }
+}
+
+/// What was found is what some prefix of the appends made, and no shorter one than was confirmed.
+fn is_prefix(confirmed: &State, pending: &VecDeque<(Ticket, BytesMut)>, found: &State) -> bool {
+    let (found, mut state) = (comparable(found), confirmed.clone());
+    for (_, record) in pending {
+        if comparable(&state) == found {
+            return true;
+        }
+        let ((wall_ms, record), ..) = decode(record).expect("encoded by the model");
+        state.apply(wall_ms, &record).expect("the log took it");
+    }
+    comparable(&state) == found
 }
 
 /// What of a state must come back: where entries lie is the log's business, and recovery closes what was open.

@@ -109,11 +109,11 @@ fn the_checkpoint_is_written_and_read_as_the_document_says() {
     assert_eq!((ledger.first_message, ledger.closed), (100, true));
     assert_eq!(*ledger.index, Index::new(&settled()).unwrap());
     assert_eq!(found.state.cursor(TOPIC, CURSOR).unwrap().consumed.acks(), cursor().acks);
-    let memory = Memory::new(found.tails);
+    let mut memory = Memory::new(found.tails);
     let mut snapshot = Snapshot::new(&found.state, 5, STAMP);
     snapshot.set_replay(replay, previous);
     let mut builder = Builder::default();
-    assert!(snapshot.fill(&memory, &mut builder));
+    assert!(snapshot.fill(&mut memory, &mut builder));
     assert!(builder.finish(Home::Checkpoint(5), STAMP, 0, 0).0 == CHECKPOINT);
 }
 
@@ -129,7 +129,7 @@ fn a_checkpoint_of_many_frames_is_whole_or_bad() {
     let (mut file, mut frames, mut previous, mut last) = (Vec::new(), Vec::new(), 0, false);
     while !last {
         let mut builder = Builder::default();
-        last = snapshot.fill(&Memory::default(), &mut builder);
+        last = snapshot.fill(&mut Memory::default(), &mut builder);
         frames.push(file.len());
         let (bytes, sum) = builder.finish(Home::Checkpoint(5), STAMP, file.len() as u64, previous);
         file.extend_from_slice(&bytes);

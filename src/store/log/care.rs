@@ -4,7 +4,6 @@ use super::{Event, Log, Ticket};
 use crate::base::id::LedgerId;
 use crate::store::disk::{Completion, DiskError, FileName, OpId};
 use crate::store::{journal, settle};
-use std::collections::BTreeMap;
 
 /// Bytes of a ledger's entries from which on they get a segment: below, a file and a flush cost more than they are worth.
 const SEGMENT_BYTES_MIN: usize = 64 * 1024;
@@ -41,7 +40,7 @@ impl Log {
         }
         self.journal.drive(&mut self.out);
         if self.journal.is_synced() {
-            self.settler.drive(&self.memory, &mut self.out);
+            self.settler.drive(&self.state, &mut self.memory, &mut self.out);
         }
         self.reads.drive(&mut self.out);
     }
@@ -52,14 +51,14 @@ impl Log {
         let ledgers = self.choose_for_checkpoint();
         let upto = if self.before.is_some() { 0 } else { self.journal.seal() };
         let state = self.before.as_ref().unwrap_or(&self.state);
-        self.settler.checkpoint(state, &self.memory, upto, ledgers);
+        self.settler.checkpoint(state, upto, ledgers);
         self.settler.on_durable(self.durable.0, self.journal.cursor());
         self.settled_once();
     }
 
     fn start_settling(&mut self) {
         let ledgers = self.choose_for_settling();
-        self.settler.settle(&self.state, &self.memory, ledgers);
+        self.settler.settle(ledgers);
         self.settled_once();
     }
 
@@ -88,35 +87,31 @@ impl Log {
     }
 
     /// Ledgers that get their entries into their segment before a checkpoint; the entries of the others it holds itself.
-    fn choose_for_checkpoint(&mut self) -> Vec<LedgerId> {
+    fn choose_for_checkpoint(&self) -> Vec<LedgerId> {
         let tails = self.memory.tails().iter().filter(|(_, tail)| tail.unsettled() > 0);
         let mut waiting: Vec<(usize, LedgerId)> = tails.map(|(id, tail)| (tail.unsettled(), *id)).collect();
         waiting.sort_unstable();
-        let (mut inline, mut ledgers) = (0, Vec::new());
-        for (bytes, id) in waiting {
+        let mut inline = 0;
+        let is_large = |(bytes, _): &(usize, LedgerId)| {
             inline += bytes;
-            if bytes < SEGMENT_BYTES_MIN && inline <= self.config.inline_bytes {
-                self.memory.detach(id);
-            } else {
-                ledgers.push(id);
-            }
-        }
-        self.oldest_first(ledgers)
+            *bytes >= SEGMENT_BYTES_MIN || inline > self.config.inline_bytes
+        };
+        self.oldest_first(waiting.into_iter().filter(is_large).map(|(_, id)| id).collect())
     }
 
     /// Ledgers that have a good piece to settle; if that is not most of it, all but the smallest.
     fn choose_for_settling(&self) -> Vec<LedgerId> {
         let tails = self.memory.tails().iter().filter(|(_, tail)| tail.readable() > tail.settled());
-        let all: BTreeMap<LedgerId, usize> = tails.map(|(id, tail)| (*id, tail.unsettled())).collect();
-        let least = |bytes| all.iter().filter(move |(_, unsettled)| **unsettled >= bytes);
-        let large: usize = least(SEGMENT_BYTES_MIN).map(|(_, bytes)| bytes).sum();
+        let all: Vec<(LedgerId, usize)> = tails.map(|(id, tail)| (*id, tail.unsettled())).collect();
+        let least = |bytes| all.iter().filter(move |(_, unsettled)| *unsettled >= bytes);
+        let large: usize = least(SEGMENT_BYTES_MIN).map(|(_, bytes)| *bytes).sum();
         let bound =
             if large * 2 >= self.memory.unsettled() { SEGMENT_BYTES_MIN } else { SEGMENT_BYTES_MIN / 16 };
         self.oldest_first(least(bound).map(|(id, _)| *id).collect())
     }
 
     fn oldest_first(&self, mut ledgers: Vec<LedgerId>) -> Vec<LedgerId> {
-        ledgers.sort_by_cached_key(|id| self.memory.get(*id).map_or(0, |tail| tail.oldest_ms()));
+        ledgers.sort_by_cached_key(|id| (self.memory.get(*id).map_or(0, |tail| tail.oldest_ms()), *id));
         ledgers
     }
 
@@ -149,10 +144,11 @@ impl Log {
             match self.journal.on_done(id, result, &mut self.out) {
                 journal::Progress::Nothing => {}
                 journal::Progress::Durable(upto) => self.on_durable(Ticket(upto)),
+                journal::Progress::NoSlot(error) => self.events.push_back(Event::CheckpointFailed(error)),
                 journal::Progress::Dead => self.events.push_back(Event::Dead),
             }
         } else if self.settler.owns(id) && !self.journal.is_dead() {
-            match self.settler.on_done(result, &self.memory, &mut self.out) {
+            match self.settler.on_done(result, &self.state, &mut self.memory, &mut self.out) {
                 settle::Progress::Nothing => {}
                 settle::Progress::Settled(ledger, index) => {
                     if let Ok(found) = self.state.ledger_mut(ledger) {
@@ -201,13 +197,12 @@ impl Log {
         if !self.is_open() || self.reads.is_scrubbing() {
             return true;
         }
-        let (from, mut number) = self.scrub.unwrap_or((LedgerId(0), 0));
-        for (id, topic) in self.state.ledgers_from(from) {
-            let found = self.state.topic(*topic).and_then(|topic| topic.ledger(*id));
-            number = if *id == from { number } else { 0 };
-            if let Some(ledger) = found.filter(|ledger| number < ledger.index.pieces().len()) {
+        let (topic, from, mut number) = self.scrub.unwrap_or_default();
+        for (topic, ledger) in self.state.ledgers_from((topic, from)) {
+            number = if ledger.id == from { number } else { 0 };
+            if number < ledger.index.pieces().len() {
                 self.reads.scrub(ledger, number);
-                self.scrub = Some((*id, number + 1));
+                self.scrub = Some((topic, ledger.id, number + 1));
                 self.reads.drive(&mut self.out);
                 return true;
             }
