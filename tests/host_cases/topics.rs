@@ -363,4 +363,7 @@ fn a_dead_holder_of_a_name_makes_room() {
     assert_eq!(world.ask(1, Asked::Probed { alive: false }), ["c2 produces"]);
     world.ask(1, Asked::Disconnected);
     assert_eq!(world.send(2, 0, "x"), ["c2 stored 1:0"]);
+    assert_eq!(world.produce_as(3, named()), ["c2 probe"]);
+    assert_eq!(world.ask(2, Asked::Disconnected), ["c3 produces"], "an end is an answer too");
+    assert_eq!(world.ask(2, Asked::Probed { alive: false }), [""; 0]);
 }

@@ -127,7 +127,8 @@ impl Host {
             Asked::Disconnected => {
                 for key in self.routes.forget(to) {
                     self.forget_waiting(key, to);
-                    self.with_topic(clock, key, |topic| topic.on_disconnect(clock, to));
+                    // Who waits to hear whether it is alive hears it by this.
+                    self.with_topic(clock, key, |topic| topic.on_probe(clock, to, false));
                     self.save_soon(clock, key);
                 }
             }
