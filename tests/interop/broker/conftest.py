@@ -43,8 +43,9 @@ def real_pulsar():
         def serve(*wanted):
             if [wanted] != current:
                 stack.close()
-                current[:] = [wanted]
+                current.clear()
                 serve.server = stack.enter_context(servers.Broker(None, *wanted[0]))
+                current.append(wanted)
             return serve.server
         yield serve
 
