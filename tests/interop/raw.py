@@ -118,6 +118,23 @@ class Connection:
     def flow(self, consumer_id, permits):
         self.command(FLOW, {1: consumer_id, 2: permits})
 
+    def messages(self, silence):
+        """All messages until none comes for so many seconds: (ledger, entry) and redelivery count of each."""
+        found, before = [], self.socket.gettimeout()
+        self.socket.settimeout(silence)
+        try:
+            while True:
+                message_ = self.expect(MESSAGE)
+                place = fields(message_[2])
+                found.append(((place.get(1, 0), place.get(2, 0)), message_.get(3, 0)))
+        except TimeoutError:
+            return found
+        finally:
+            self.socket.settimeout(before)
+
+    def acknowledge(self, consumer_id, place):
+        self.command(ACK, {1: consumer_id, 2: 0, 3: message({1: place[0], 2: place[1]})})
+
     def next_consumer(self):
         """The consumer to which the next message goes."""
         return self.expect(MESSAGE)[1]

@@ -1,10 +1,11 @@
 """C20-C27: what a subscription keeps, who may join it, and who gets what."""
+import contextlib
 import time
 
 import pulsar
 import pytest
 import raw
-from steps import RECEIVE_MS, SILENCE_MS, drain, eventually, names, receive, send, silent, texts
+from steps import RECEIVE_MS, SILENCE_MS, drain, eventually, names, position, receive, send, silent, texts
 
 KIND = pulsar.ConsumerType
 EARLIEST = pulsar.InitialPosition.Earliest
@@ -46,26 +47,28 @@ def test_c23_one_kind_at_a_time(client, topic):
     client.subscribe(topic, "s", KIND.Shared)
 
 
-def test_c24_failover_hands_over(connect, topic):
-    clients = [connect() for _ in range(3)]
-    consumers = [client.subscribe(topic, "s", KIND.Failover, consumer_name=name) for client, name in zip(clients, "abc")]
-    producer = connect().create_producer(topic)
-    time.sleep(2.5)  # a change of the active one waits a second
-    send(producer, 10)
-    got = [drain(consumer, silence_ms=800) for consumer in consumers]
-    active, = [number for number in range(3) if got[number]]
-    assert texts(got[active]) == names(10)
-    for message in got[active][:4]:
-        consumers[active].acknowledge(message)
-    time.sleep(0.5)
-    clients[active].shutdown()  # its connection ends, with no word of its consumer
-    send(producer, 5, begin=10)
-    others = [number for number in range(3) if number != active]
-    got = [drain(consumers[number], silence_ms=4000) for number in others]
+def test_c24_failover_hands_over(server, client, topic):
+    """By hand, so that a connection surely ends."""
+    full = f"persistent://public/default/{topic}"
+    with contextlib.ExitStack() as stack:
+        connections = [stack.enter_context(raw.Connection(server.binary)) for _ in range(3)]
+        for connection, name in zip(connections, "abc"):
+            connection.subscribe(full, "s", 1, raw.FAILOVER, name)
+            connection.flow(1, 100)
+        producer = client.create_producer(topic)
+        time.sleep(2.5)  # a change of the active one waits a second
+        ids = [position(message_id) for message_id in send(producer, 10)]
+        got = [connection.messages(0.8) for connection in connections]
+        active, = [number for number in range(3) if got[number]]
+        assert got[active] == [(place, 0) for place in ids]
+        for place in ids[:4]:
+            connections[active].acknowledge(1, place)
+        time.sleep(0.5)
+        connections[active].socket.close()
+        ids += [position(message_id) for message_id in send(producer, 5, begin=10)]
+        got = [connections[number].messages(4) for number in range(3) if number != active]
     assert sorted(map(len, got)) == [0, 11], "one takes over"
-    messages = max(got, key=len)
-    assert texts(messages) == names(11, begin=4)
-    assert {message.redelivery_count() for message in messages} == {0}
+    assert max(got, key=len) == [(place, 0) for place in ids[4:]], "in order, and not counted as redelivered"
 
 
 class TestFailoverOfPartitions:
@@ -129,14 +132,14 @@ def test_c27_better_priorities_first(server, client, topic):
     assert order == [1, 2, 3, 1, 4, 5, 4]
 
 
-def test_shared_hands_over_what_a_lost_consumer_held(connect, topic):
-    lost, stays = connect(), connect()
-    first = lost.subscribe(topic, "s", KIND.Shared, receiver_queue_size=100)
-    send(connect().create_producer(topic), 10)
-    assert len(receive(first, 10)) == 10
-    second = stays.subscribe(topic, "s", KIND.Shared)
-    silent(second, SILENCE_MS)
-    lost.shutdown()
+def test_shared_hands_over_what_a_lost_consumer_held(server, client, topic):
+    with raw.Connection(server.binary) as lost:
+        lost.subscribe(f"persistent://public/default/{topic}", "s", 1, raw.SHARED, "lost")
+        lost.flow(1, 100)
+        send(client.create_producer(topic), 10)
+        assert len(lost.messages(1)) == 10
+        second = client.subscribe(topic, "s", KIND.Shared)
+        silent(second, SILENCE_MS)
     messages = receive(second, 10, ack=True)
     assert texts(messages) == names(10)
     assert {message.redelivery_count() for message in messages} == {0}, "a loss is no refusal"
