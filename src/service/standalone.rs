@@ -29,10 +29,12 @@ const STOP_TIMER: u64 = 0x23 << 56;
 /// journal then wants a flush.
 const SETTLE_TIME: Duration = Duration::from_millis(150);
 
+type Tell = Box<dyn Fn(StoreId, &str) + Send + Sync>;
+
 /// What all cores know of stores that failed.
 pub struct Failures {
     count: AtomicUsize,
-    tell: Box<dyn Fn(StoreId, &str) + Send + Sync>,
+    tell: Tell,
 }
 
 impl Failures {

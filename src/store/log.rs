@@ -390,9 +390,8 @@ impl Log {
         let Some(ledger) = topic.ledgers.get(from) else { return Found::Known(None) };
         let beyond = first_of(&topic.ledgers[from + 1..]);
         let in_ledger = |entry| Position { ledger: ledger.id, entry: EntryId(entry) };
-        match self.memory.find_time(ledger, wall_ms) {
-            Ok(entry) => return Found::Known(entry.map(in_ledger).or(beyond)),
-            Err(()) => {}
+        if let Some(entry) = self.memory.find_time(ledger, wall_ms) {
+            return Found::Known(entry.map(in_ledger).or(beyond));
         }
         let Some(number) = ledger.index.find_time(wall_ms) else {
             return Found::Known(first_of(&topic.ledgers[from..]));

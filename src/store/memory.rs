@@ -200,15 +200,16 @@ impl Memory {
         numbers.map_while(|entry| tail.get(entry)).take_while(fits).cloned().collect()
     }
 
-    /// The first durable entry of the ledger here that was appended at or after `wall_ms`; `Err`: the earlier ones are not here,
-    /// and it may be among them.
-    pub fn find_time(&self, ledger: &Ledger, wall_ms: u64) -> Result<Option<u64>, ()> {
-        let Some(tail) = self.tails.get(&ledger.id) else { return Err(()) };
+    /// The first durable entry of the ledger here that was appended at or after `wall_ms`, if there is one; outer `None`: the
+    /// earlier ones are not here, and it may be among them.
+    #[allow(clippy::option_option, reason = "not known is another answer than none")]
+    pub fn find_time(&self, ledger: &Ledger, wall_ms: u64) -> Option<Option<u64>> {
+        let tail = self.tails.get(&ledger.id)?;
         let found = tail.entries.partition_point(|stored| stored.wall_ms < wall_ms) as u64;
         if found == 0 && tail.first > 0 {
-            return Err(());
+            return None;
         }
-        Ok(Some(tail.first + found).filter(|entry| *entry < tail.readable))
+        Some(Some(tail.first + found).filter(|entry| *entry < tail.readable))
     }
 }
 
@@ -291,7 +292,7 @@ mod tests {
         let found = |ms| memory.find_time(&ledger(1, 11), ms);
         assert_eq!(
             [0, 5, 10, 90, 91].map(found),
-            [Ok(Some(0)), Ok(Some(1)), Ok(Some(1)), Ok(Some(9)), Ok(None)]
+            [Some(Some(0)), Some(Some(1)), Some(Some(1)), Some(Some(9)), Some(None)]
         );
     }
 }

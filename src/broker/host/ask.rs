@@ -22,7 +22,7 @@ impl Host {
                 }
                 let properties = Properties { given: properties, ..Properties::default() };
                 let made = self.create(clock, &topic, properties);
-                self.answer_when_durable(ticket, made.map(|(key, at)| (key, at)));
+                self.answer_when_durable(ticket, made);
             }
             AdminAsk::Exists { topic } => {
                 let exists = self.find(&topic).is_some();

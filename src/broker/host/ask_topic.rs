@@ -138,6 +138,13 @@ impl Host {
                     topic.reset_cursor(&subscription, at, batch_index)
                 });
             }
+            other => self.ask_change_topic(clock, key, ticket, other),
+        }
+    }
+
+    /// Questions that change something durable of the topic itself.
+    fn ask_change_topic(&mut self, clock: Clock, key: Key, ticket: u64, ask: AdminAsk) {
+        match ask {
             AdminAsk::Terminate { .. } => {
                 let Some(topic) = self.topics.get_mut(key).and_then(Entry::topic_mut) else { return };
                 let save = topic.terminate(clock);

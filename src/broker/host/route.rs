@@ -186,31 +186,33 @@ impl Host {
                 let (client, request_id) = (client(close.producer_id), close.request_id);
                 let key = self.routes.producers.get(&client).copied();
                 self.routes.forget_producer(client);
-                self.to_topic_or_succeed(clock, key, connection, request_id, command);
+                self.hand_to_topic(clock, key, connection, request_id, command);
             }
             Command::CloseConsumer(close) => {
                 let (client, request_id) = (client(close.consumer_id), close.request_id);
                 let key = self.routes.consumers.get(&client).copied();
                 self.routes.forget_consumer(client);
-                self.to_topic_or_succeed(clock, key, connection, request_id, command);
+                self.hand_to_topic(clock, key, connection, request_id, command);
             }
-            Command::Flow(flow) => self.to_consumer(clock, client(flow.consumer_id), None, command),
-            Command::Ack(ack) => self.to_consumer(clock, client(ack.consumer_id), None, command),
-            Command::Redeliver(given) => self.to_consumer(clock, client(given.consumer_id), None, command),
+            Command::Flow(flow) => self.hand_to_consumer(clock, client(flow.consumer_id), None, command),
+            Command::Ack(ack) => self.hand_to_consumer(clock, client(ack.consumer_id), None, command),
+            Command::Redeliver(given) => {
+                self.hand_to_consumer(clock, client(given.consumer_id), None, command)
+            }
             Command::Seek(seek) => {
-                self.to_consumer(clock, client(seek.consumer_id), Some(seek.request_id), command);
+                self.hand_to_consumer(clock, client(seek.consumer_id), Some(seek.request_id), command);
             }
             Command::Unsubscribe(ask) => {
-                self.to_consumer(clock, client(ask.consumer_id), Some(ask.request_id), command);
+                self.hand_to_consumer(clock, client(ask.consumer_id), Some(ask.request_id), command);
             }
             Command::GetLastMessageId(ask) => {
-                self.to_consumer(clock, client(ask.consumer_id), Some(ask.request_id), command);
+                self.hand_to_consumer(clock, client(ask.consumer_id), Some(ask.request_id), command);
             }
             other => log::debug!("command {} is no host's business", other.number()),
         }
     }
 
-    fn to_topic_or_succeed(
+    fn hand_to_topic(
         &mut self,
         clock: Clock,
         key: Option<Key>,
@@ -228,7 +230,13 @@ impl Host {
         }
     }
 
-    fn to_consumer(&mut self, clock: Clock, client: ClientKey, request_id: Option<u64>, command: Command) {
+    fn hand_to_consumer(
+        &mut self,
+        clock: Clock,
+        client: ClientKey,
+        request_id: Option<u64>,
+        command: Command,
+    ) {
         let to = client.connection;
         let key = self.routes.consumers.get(&client).copied();
         let found = key.filter(|key| self.topics.get(*key).is_some_and(|entry| entry.topic().is_some()));

@@ -52,18 +52,18 @@ pub(super) fn find(method: &str, path: &[&str]) -> Option<Handler> {
 
 /// What other services of the original answer when they are switched off.
 pub(super) fn find_absent(path: &[&str]) -> Option<Handler> {
-    Some(match path.first()? {
-        &("functions" | "function" | "sources" | "source" | "sinks" | "sink" | "worker" | "worker-stats") => {
+    Some(match *path.first()? {
+        "functions" | "function" | "sources" | "source" | "sinks" | "sink" | "worker" | "worker-stats" => {
             |_| {
                 let reason =
                     "Pulsar Function Worker is not enabled, probably functionsWorkerEnabled is set to false";
                 Err(Refused::new(409, reason).into())
             }
         }
-        &"packages" => {
+        "packages" => {
             |_| Err(Refused::new(503, "Package Management Service is not enabled in the broker.").into())
         }
-        &"transactions" => |_| {
+        "transactions" => |_| {
             let reason = "This Broker is not configured with transactionCoordinatorEnabled=true.";
             Err(Refused::new(503, reason).into())
         },

@@ -150,6 +150,12 @@ pub(super) fn topic_json(stats: &TopicStats, single: bool) -> Map<String, Value>
     if let Some(epoch) = stats.epoch {
         shown.insert("topicEpoch".into(), epoch.into());
     }
+    shown.extend(indexes_json(stats));
+    shown
+}
+
+/// What a topic holds beside its entries.
+fn indexes_json(stats: &TopicStats) -> Map<String, Value> {
     let runs = |read: fn(&SubscriptionStats) -> u64| stats.subscriptions.values().map(read).sum::<u64>();
     let compaction = object([
         ("lastCompactionRemovedEventCount", stats.compaction_removed.into()),
@@ -157,7 +163,7 @@ pub(super) fn topic_json(stats: &TopicStats, single: bool) -> Map<String, Value>
         ("lastCompactionFailedTimestamp", 0.into()),
         ("lastCompactionDurationTimeInMills", 0.into()),
     ]);
-    shown.extend(object([
+    object([
         ("nonContiguousDeletedMessagesRanges", runs(|subscription| subscription.runs).into()),
         (
             "nonContiguousDeletedMessagesRangesSerializedSize",
@@ -165,8 +171,7 @@ pub(super) fn topic_json(stats: &TopicStats, single: bool) -> Map<String, Value>
         ),
         ("delayedMessageIndexSizeInBytes", runs(|subscription| subscription.delayed_bytes).into()),
         ("compaction", Value::Object(compaction)),
-    ]));
-    shown
+    ])
 }
 
 /// Where a client comes from. Sessions of this process have no connection.
@@ -315,12 +320,11 @@ fn add_topic(sum: &mut TopicStats, stats: &TopicStats) {
     for (sum, more) in flows {
         add_flow(sum, more);
     }
-    let mean = |sum: &TopicStats| match sum.published.messages {
+    sum.average_message_size = match sum.published.messages {
         0 => 0.0,
         // Means need no exact sums.
         messages => sum.published.bytes as f64 / messages as f64,
     };
-    sum.average_message_size = mean(sum);
     sum.chunked |= stats.chunked;
     sum.storage_bytes += stats.storage_bytes;
     sum.backlog_bytes += stats.backlog_bytes;

@@ -293,6 +293,7 @@ fn meta_change(change: Change) -> MetaChange {
 }
 
 /// The expression of a topic list, for names without scheme. `None`: all topics are wanted, or the client filters by itself.
+#[allow(clippy::result_large_err, reason = "rare, and the answer that is sent as it is")]
 fn pattern_of(ask: &p::CommandGetTopicsOfNamespace) -> Result<Option<Regex>, Command> {
     let pattern = ask.topics_pattern.as_deref().filter(|pattern| pattern.len() <= limit::PATTERN_LENGTH_MAX);
     let Some(pattern) = pattern.filter(|pattern| !pattern.is_empty()) else { return Ok(None) };

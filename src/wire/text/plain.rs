@@ -25,7 +25,7 @@ impl<'a> Plain<'a> {
     }
 
     /// True when the value is whole and nothing follows it.
-    pub(super) fn is_done(mut self) -> bool {
+    pub(super) fn is_done(&mut self) -> bool {
         self.open == 0 && self.visible().is_none()
     }
 
