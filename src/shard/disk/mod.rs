@@ -22,8 +22,10 @@ use std::thread::JoinHandle;
 
 pub(crate) use flights::{Flight, Flights, Memory};
 
-/// One thread makes journal slots, which takes long; the others do the rest, each for its share of the stores.
-const THREADS: usize = 3;
+/// Some threads make journal slots, which takes long, and which a new store waits for; the others do the rest. Each serves its
+/// share of the stores.
+const MAKERS: usize = 2;
+const THREADS: usize = MAKERS + 2;
 /// Requests waiting for one thread. Beyond they wait at the core, which tries again each turn.
 const QUEUE_MAX: usize = 1024;
 
@@ -42,13 +44,15 @@ pub(crate) enum Job {
 }
 
 impl Job {
-    fn thread(&self, threads: usize) -> usize {
+    /// Which thread it is for.
+    fn thread(&self) -> usize {
+        let share = |store: &StoreId, of: usize| usize::from(store.0) % of;
         match self {
-            Job::Run { request: DiskOp::Create { zeroes: 1.., .. }, .. } => 0,
+            Job::Run { store, request: DiskOp::Create { zeroes: 1.., .. }, .. } => share(store, MAKERS),
             Job::Run { store, .. } | Job::Open { key: (store, _), .. } => {
-                1 + usize::from(store.0) % (threads - 1)
+                MAKERS + share(store, THREADS - MAKERS)
             }
-            Job::GiveUpReserve => 1,
+            Job::GiveUpReserve => MAKERS,
         }
     }
 }
@@ -98,7 +102,7 @@ impl Disk {
 
     /// Hands a job on; gives it back while the queue is full.
     pub(crate) fn ask(&self, job: Job) -> Result<(), Job> {
-        let queue = &self.queues[job.thread(self.queues.len())];
+        let queue = &self.queues[job.thread()];
         queue.try_send(job).map_err(|error| match error {
             TrySendError::Full(job) | TrySendError::Disconnected(job) => job,
         })
