@@ -6,6 +6,7 @@ Binaries: target/release, or the folder that PULSEGATE_TARGET names.
 import json
 import os
 import platform
+import resource
 import shutil
 import signal
 import socket
@@ -161,6 +162,18 @@ def cpu_seconds(pid):
     except OSError:
         return 0
     return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
+
+
+def raise_descriptors(wanted):
+    """Lets us and the servers we start open so many files, where we may; returns how many it is now."""
+    _, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    for limits in ((wanted, max(hard, wanted)), (hard, hard)):
+        try:
+            resource.setrlimit(resource.RLIMIT_NOFILE, limits)
+            break
+        except (OSError, ValueError):
+            continue
+    return resource.getrlimit(resource.RLIMIT_NOFILE)[0]
 
 
 def facts():

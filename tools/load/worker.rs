@@ -154,7 +154,11 @@ impl<'a> Worker<'a> {
                 return Ok(());
             }
             if Instant::now() > until {
-                return Err(format!("{} sessions did not open within {OPEN_TIME_MAX:?}", self.opening));
+                let (waiting, rest) = (self.opening, self.seats.len());
+                let open = self.sessions.iter().flatten().filter(|session| session.is_open).count();
+                return Err(format!(
+                    "{open} sessions opened within {OPEN_TIME_MAX:?}; {waiting} wait, {rest} more to come"
+                ));
             }
             self.turn(net, TURN_MAX)?;
         }
