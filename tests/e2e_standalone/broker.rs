@@ -134,7 +134,9 @@ impl Broker {
         for (store, recovered) in recovered {
             let log = Config { slot_bytes: 8 << 20, ..Config::new(data.stores, 1 << 20) };
             let log = Log::open(log, recovered, wall_ms());
-            let host = Host::new(HostConfig::new(store, data.stores, "standalone"), log, clock);
+            let mut rules = HostConfig::new(store, data.stores, "standalone");
+            rules.rules = config.policies.clone();
+            let host = Host::new(rules, log, clock);
             hosts[usize::from(store.0) % cores].push(host);
         }
         let stores = data.stores;

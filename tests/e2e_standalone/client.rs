@@ -56,8 +56,28 @@ impl Client {
         Client { stream, bytes: Vec::new(), got: VecDeque::new(), requests: 0 }
     }
 
+    /// The socket, for who must end the connection while it is read from.
+    pub fn handle(&self) -> TcpStream {
+        self.stream.try_clone().expect("a socket")
+    }
+
     pub fn write(&mut self, bytes: &[u8]) {
         self.stream.write_all(bytes).expect("the broker reads");
+    }
+
+    /// Writes `bytes` again and again without ever reading, until the broker takes no more for a while or `most` bytes are gone.
+    /// Returns how many went.
+    pub fn write_until_stuck(&mut self, bytes: &[u8], most: usize) -> usize {
+        self.stream.set_write_timeout(Some(Duration::from_secs(1))).expect("a socket");
+        let mut sent = 0;
+        while sent < most {
+            match self.stream.write(&bytes[sent % bytes.len()..]) {
+                Ok(count) => sent += count,
+                Err(error) if matches!(error.kind(), ErrorKind::WouldBlock | ErrorKind::TimedOut) => break,
+                Err(error) => panic!("it was closed: {error}"),
+            }
+        }
+        sent
     }
 
     pub fn send(&mut self, command: &Command) {

@@ -9,4 +9,5 @@
 mod broker;
 mod client;
 mod messages;
+mod rules;
 mod websocket;
