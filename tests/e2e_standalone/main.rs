@@ -3,7 +3,9 @@
     dead_code,
     unreachable_pub,
     clippy::unwrap_used,
-    reason = "each test uses its part, and fails by panicking"
+    clippy::disallowed_methods,
+    clippy::disallowed_types,
+    reason = "each test uses its part, fails by panicking, and has real clocks"
 )]
 
 mod broker;

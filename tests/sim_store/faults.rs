@@ -196,6 +196,7 @@ fn frames_of_an_earlier_life_are_never_replayed() {
 }
 
 /// Carries out what a read wants; its entries, and the gaps that were told of.
+#[allow(clippy::type_complexity, reason = "said in the line above")]
 fn read(world: &mut World, position: Position) -> (Result<Vec<Bytes>, ReadError>, Vec<(u64, u64)>) {
     world.settle();
     let Lookup::Fetch(wanted) = world.log.read(position, 1) else { panic!("not in memory") };

@@ -99,7 +99,7 @@ fn an_accepted_loss_is_cut_and_stays_cut() {
         world.settle();
         assert!(world.log.is_open());
         for _ in 0..3 {
-            world.next_id = 1 << 30 | cut << 20 | world.next_id;
+            world.next_id |= 1 << 30 | cut << 20;
             (world.entries, world.confirmed) = (entries.clone(), world.log.state().clone());
             for _ in 0..300 {
                 world.step();

@@ -218,7 +218,8 @@ impl World {
             (27, Some(topic), ..) => Record::TopicEpoch(topic, id),
             (28, Some(topic), ..) if self.prng.below(9) == 0 => Record::TopicTerminate(topic),
             (29, Some(topic), ..) => {
-                let (whole, below) = (id % 2 == 0, Position { ledger: LedgerId(id), entry: EntryId(3) });
+                let (whole, below) =
+                    (id.is_multiple_of(2), Position { ledger: LedgerId(id), entry: EntryId(3) });
                 Record::Dedup(topic, Dedup { whole, below, names: vec![(b"one", id), (b"two", 7)] })
             }
             (30, Some(topic), ..) => Record::DedupDelete(topic),
