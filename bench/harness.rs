@@ -39,9 +39,9 @@ impl Bench {
             (None, None, Some(_)) => Mode::Time,
             (None, None, None) => Mode::Test,
         };
-        let words = arguments.iter().filter(|word| !word.starts_with("--"));
+        let mut words = arguments.iter().filter(|word| !word.starts_with("--"));
         // The last one: before it may come a number of times.
-        Bench { mode, only: words.last().cloned() }
+        Bench { mode, only: words.next_back().cloned() }
     }
 
     /// Whether [`Bench::run`] would do anything: asked before something expensive is set up.

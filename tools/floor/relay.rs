@@ -175,9 +175,11 @@ impl Relay {
                         self.open(net, done.request_id, role);
                     }
                     Command::Success(done) => {
-                        if self.open(net, done.request_id, Role::Consumer { acknowledged: 0 }) {
-                            flow(net.out(self.link), done.request_id, PERMITS);
-                        }
+                        let consumer = Role::Consumer { acknowledged: 0 };
+                        let opened = self.open(net, done.request_id, consumer);
+                        // Another success is of a consumer that is gone already: nothing is granted.
+                        let permits = if opened { PERMITS } else { 0 };
+                        flow(net.out(self.link), done.request_id, permits);
                     }
                     Command::Ping(_) => frame::put(net.out(self.link), &Command::Pong(p::CommandPong {})),
                     Command::Error(error) => return Err(error.message),
@@ -234,7 +236,11 @@ impl Relay {
     }
 }
 
+/// Grants permits, if any.
 fn flow(out: &mut Vec<u8>, consumer_id: u64, message_permits: u32) {
+    if message_permits == 0 {
+        return;
+    }
     frame::put(out, &Command::Flow(p::CommandFlow { consumer_id, message_permits }));
 }
 
