@@ -99,7 +99,7 @@ impl Host {
         if self.load(clock, catalogue, key) {
             return self.ask_topic(clock, key, ticket, ask);
         }
-        if let Err(Waiting::Ask { ticket, .. }) = self.wait_for(key, Waiting::Ask { ticket, ask }) {
+        if let Some(Waiting::Ask { ticket, .. }) = self.wait_for(key, Waiting::Ask { ticket, ask }) {
             self.answer_refused(ticket, 503, "The topic is being loaded, try again");
         }
     }

@@ -151,6 +151,13 @@ impl Host {
                 self.answer_when_saved(key, save, ticket, Then::LastId);
                 self.serve_soon(key);
             }
+            other => self.ask_change_properties(clock, key, ticket, other),
+        }
+    }
+
+    /// Questions about what is kept with a topic or a subscription.
+    fn ask_change_properties(&mut self, clock: Clock, key: Key, ticket: u64, ask: AdminAsk) {
+        match ask {
             AdminAsk::ChangeProperties { change, .. } => {
                 let Some(entry) = self.topics.get_mut(key) else { return };
                 let mut given = entry.properties.given.clone();

@@ -129,18 +129,18 @@ impl Host {
         self.go_on_loading(clock, key);
     }
 
-    /// Something for a topic that is on its way waits for it. `Err`: too much waits already.
+    /// Something for a topic that is on its way waits for it. Comes back if too much waits already.
     #[allow(
         clippy::result_large_err,
         reason = "given back as it came: a box would be an allocation per request"
     )]
-    pub(super) fn wait_for(&mut self, key: Key, what: Waiting) -> Result<(), Waiting> {
+    pub(super) fn wait_for(&mut self, key: Key, what: Waiting) -> Option<Waiting> {
         match self.topics.get_mut(key) {
             Some(Entry { body: Body::Loading(loading), .. }) if loading.waiting.len() < TOPIC_WAITING_MAX => {
                 loading.waiting.push_back(what);
-                Ok(())
+                None
             }
-            _ => Err(what),
+            _ => Some(what),
         }
     }
 }

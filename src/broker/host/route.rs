@@ -289,7 +289,7 @@ impl Host {
         if self.load(clock, catalogue, key) {
             return self.admit(clock, key, to, command);
         }
-        if let Err(Waiting::Command { command, .. }) = self.wait_for(key, waiting(to, command, entry))
+        if let Some(Waiting::Command { command, .. }) = self.wait_for(key, waiting(to, command, entry))
             && let Some(refusal) = not_ready(&command)
         {
             self.tell(to, Told::Command(refusal));
