@@ -116,8 +116,8 @@ fn watch_brokers(service: ServiceUrl) -> Result<(), Failure> {
     })
 }
 
-/// What moves the bytes, and on which processors.
-pub(super) fn announce_driver(running: &Running, plan: &Plan) {
+/// On which processors, and what moves the bytes.
+pub(super) fn driver_text(running: &Running, plan: &Plan) -> String {
     let driver = match running.driver {
         Driver::Ring => "ring (io_uring)",
         Driver::Portable => "portable",
@@ -128,12 +128,11 @@ pub(super) fn announce_driver(running: &Running, plan: &Plan) {
     }
     let cores = plan::list(&plan.run.cores);
     let pinned = if plan.run.pin { ", pinned" } else { "" };
-    log::info!("processors {cores}{pinned}, driver {driver}");
+    format!("processors {cores}{pinned}, driver {driver}")
 }
 
 fn announce(running: &Running, plan: &Plan) {
-    announce_driver(running, plan);
-    log::info!("listening on {}", running.listening[0]);
+    log::info!("listening on {}, {}", running.listening[0], driver_text(running, plan));
     log::info!("brokers: {}", plan.gateway.service);
     let here = reachable(running.listening[0]);
     log::info!("try it: curl http://{here}/readyz");

@@ -222,7 +222,7 @@ fn parts(
 }
 
 fn announce(running: &Running, plan: &Plan, data: &DataFolder) -> Result<ExitCode, Failure> {
-    serve::announce_driver(running, plan);
+    log::info!("{}", serve::driver_text(running, plan));
     let at = |door: Door| running.listening[usize::from(door.0)];
     log::info!(
         "WebSocket and administration: http://{}, binary protocol: pulsar://{}",
