@@ -329,6 +329,8 @@ pub struct InternalStats {
 /// Sums of one host, cheap to make.
 #[derive(Clone, Copy, Debug, Default, PartialEq)]
 pub struct HostCounts {
+    /// 0 recovering, 1 open, 2 full, 3 failed (`psb_store_state`, broker 7.3).
+    pub state: u8,
     /// Topics known.
     pub topics: u64,
     /// Topics in memory.

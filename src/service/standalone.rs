@@ -2,7 +2,7 @@
 //! and what they have to say to each other. All decisions are theirs; here events find their owner, and the end of a turn goes round until nobody has
 //! more to say.
 
-use super::admin::{Admin, AdminRequest, Effect, WebAnswer};
+use super::admin::{Admin, AdminRequest, Effect, METRICS_TYPE, WebAnswer};
 use super::embedded::Embedded;
 use super::gateway::Gateway;
 use super::gateway::web::WebRequest;
@@ -185,6 +185,10 @@ impl Standalone {
     }
 
     fn answer_web(&mut self, io: &mut Links, client: ConnKey, answer: &WebAnswer) {
+        if answer.content_type == METRICS_TYPE {
+            let page = String::from_utf8_lossy(&answer.body).into_owned();
+            return self.gateway.answer_metrics(io, client, page);
+        }
         let headers: Vec<&str> = answer.headers.iter().map(String::as_str).collect();
         self.gateway.answer_web(io, client, answer.status, answer.content_type, &headers, &answer.body);
     }

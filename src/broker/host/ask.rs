@@ -142,7 +142,13 @@ impl Host {
 
     /// Sums over all topics in memory.
     pub(super) fn counts(&self) -> HostCounts {
-        let mut sums = HostCounts { topics: self.names.len() as u64, ..HostCounts::default() };
+        let state = match self.state {
+            HostState::Recovering => 0,
+            HostState::Open => 1,
+            HostState::Full => 2,
+            HostState::Failed(_) => 3,
+        };
+        let mut sums = HostCounts { state, topics: self.names.len() as u64, ..HostCounts::default() };
         for (_, entry) in self.topics.iter() {
             sums.storage_bytes += entry.bytes(self.log.state());
             let Some(topic) = entry.topic() else { continue };

@@ -102,6 +102,11 @@ pub fn verdict(catalogue: &Catalogue, id: &str, record: &SchemaRecord, strategy:
 /// Whether a consumer with a schema can read what the topic's newest schema writes, where it is not a version of its own.
 /// A consumer that reads everything that may come is let in and nothing is registered.
 pub fn consumer_verdict(catalogue: &Catalogue, id: &str, record: &SchemaRecord, strategy: &str) -> Verdict {
+    // Only what the consumer reads counts, and it need not read what was written before the newest schema unless all must.
+    let strategy = match strategy {
+        "FORWARD" | "FORWARD_TRANSITIVE" | "FULL" => "BACKWARD",
+        other => other,
+    };
     match verdict(catalogue, id, record, strategy) {
         Verdict::New => match current(catalogue, id).last() {
             Some((newest, _)) => Verdict::Known(*newest),

@@ -4,11 +4,12 @@ use serde_json::{Map, Value, json};
 
 use crate::base::limit;
 use crate::broker::admin::{AdminAnswer, AdminAsk, Refused};
-use crate::broker::stats::HostCounts;
+use crate::broker::stats::{HostCounts, TopicStats};
 use crate::service::admin::cx::{Cx, Flow};
 use crate::service::admin::route::Handler;
 use crate::service::admin::stats::{object, publisher_json, subscription_json};
-use crate::service::admin::web::WebAnswer;
+use crate::service::admin::web::{METRICS_TYPE, WebAnswer};
+use crate::store::StoreId;
 
 /// `path` is what follows `/admin/v2`.
 pub(super) fn find(method: &str, path: &[&str]) -> Option<Handler> {
@@ -72,7 +73,7 @@ pub(super) fn find_absent(path: &[&str]) -> Option<Handler> {
 }
 
 pub(super) fn find_metrics(method: &str) -> Option<Handler> {
-    (method == "GET").then_some(super::brokers::metrics_page as Handler)
+    (method == "GET").then_some(metrics_page as Handler)
 }
 
 fn list(cx: &mut Cx<'_>) -> Flow<WebAnswer> {
@@ -232,17 +233,27 @@ fn load_report(cx: &mut Cx<'_>) -> Flow<WebAnswer> {
     })))
 }
 
-/// Numbers of topics as Prometheus text.
+/// Numbers of topics as Prometheus text. A store that failed has none, but its state is told.
 fn metrics_page(cx: &mut Cx<'_>) -> Flow<WebAnswer> {
-    let answers = cx.ask_all(|| AdminAsk::AllStats { namespace: None })?;
-    let counts = counts(cx)?;
-    let all = answers.iter().filter_map(|answer| match answer {
-        AdminAnswer::AllStats(list) => Some(list),
-        _ => None,
-    });
-    let mut topics: Vec<_> = all.flatten().map(|(name, stats)| (name.as_str(), stats)).collect();
+    let stores = || (0..cx.config.stores).map(StoreId);
+    let asks = stores().map(|store| (store, AdminAsk::AllStats { namespace: None }));
+    let asks = asks.chain(stores().map(|store| (store, AdminAsk::Counts))).collect();
+    let answers = cx.ask(|_| asks)?;
+    let mut topics: Vec<(&str, &TopicStats)> = Vec::new();
+    let (mut sum, mut states) = (HostCounts::default(), Vec::new());
+    for answer in answers {
+        match answer {
+            AdminAnswer::AllStats(list) => {
+                topics.extend(list.iter().map(|(name, stats)| (name.as_str(), stats)));
+            }
+            AdminAnswer::Counts(counts) => {
+                add_counts(&mut sum, counts);
+                states.push(counts.state);
+            }
+            _ => {}
+        }
+    }
     topics.sort_unstable_by_key(|(name, _)| *name);
-    let text = super::prometheus::page(&cx.config.cluster, &counts, &topics);
-    let content_type = "text/plain; version=0.0.4; charset=utf-8";
-    Ok(WebAnswer { content_type, ..WebAnswer::text(text.into_bytes()) })
+    let text = super::prometheus::page(&cx.config.cluster, &sum, &states, &topics);
+    Ok(WebAnswer { content_type: METRICS_TYPE, ..WebAnswer::text(text.into_bytes()) })
 }

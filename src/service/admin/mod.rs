@@ -50,7 +50,7 @@ use crate::shard::meta::{self, MetaChange, MetaRefusal};
 use crate::store::StoreId;
 
 use cx::{Cx, Step, Stop, Wants};
-pub use web::{AdminRequest, WebAnswer};
+pub use web::{AdminRequest, METRICS_TYPE, WebAnswer};
 
 /// What the administration knows of the broker beside the catalogue.
 #[derive(Clone, Debug)]

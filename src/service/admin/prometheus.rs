@@ -66,10 +66,22 @@ const SUBSCRIPTION: &[(&str, OfSubscription)] = &[
 ];
 
 /// The page of all `topics`, by full name and sorted.
-pub(super) fn page(cluster: &str, counts: &HostCounts, topics: &[(&str, &TopicStats)]) -> String {
+pub(super) fn page(
+    cluster: &str,
+    counts: &HostCounts,
+    states: &[u8],
+    topics: &[(&str, &TopicStats)],
+) -> String {
     let mut page =
         Page { text: String::with_capacity(4096 + topics.len() * 4096), cluster: escaped(cluster) };
     page.broker(counts);
+    page.kind("psb_store_state");
+    for (store, state) in states.iter().enumerate() {
+        page.sample("psb_store_state", &format!("store=\"{store}\""), state);
+    }
+    page.kind("psb_stores");
+    page.sample("psb_stores", "", states.len());
+    page.process();
     page.namespaces(topics);
     for (name, read) in TOPIC {
         page.kind(name);
@@ -109,6 +121,35 @@ impl Page {
         for (name, value) in gauges {
             self.kind(name);
             self.sample(name, "", value);
+        }
+    }
+
+    /// Of the whole process, by the names that its kind usually has. What the system does not tell is left out.
+    fn process(&mut self) {
+        let read = |name: &str| std::fs::read_to_string(format!("/proc/self/{name}")).unwrap_or_default();
+        let status = read("status");
+        let kibibytes = |key: &str| {
+            let line = status.lines().find_map(|line| line.strip_prefix(key))?;
+            line.split_whitespace().next()?.parse::<u64>().ok()
+        };
+        // Fields 14 and 15 of the line: ticks of 10 ms in user and system mode. The second field may hold blanks.
+        let stat = read("stat");
+        let ticks = stat.rsplit_once(')').map_or("", |(_, rest)| rest);
+        let ticks: u64 =
+            ticks.split_whitespace().skip(11).take(2).filter_map(|text| text.parse::<u64>().ok()).sum();
+        let files = std::fs::read_dir("/proc/self/fd").map_or(0, Iterator::count);
+        let values = [
+            ("process_cpu_seconds_total", "counter", Some(ticks as f64 / 100.0)),
+            ("process_resident_memory_bytes", "gauge", kibibytes("VmRSS:").map(|size| (size * 1024) as f64)),
+            ("process_virtual_memory_bytes", "gauge", kibibytes("VmSize:").map(|size| (size * 1024) as f64)),
+            ("process_open_fds", "gauge", Some(files as f64)),
+            ("process_threads", "gauge", kibibytes("Threads:").map(|count| count as f64)),
+        ];
+        for (name, kind, value) in values {
+            if let Some(value) = value {
+                self.line(format_args!("# TYPE {name} {kind}"));
+                self.line(format_args!("{name} {value}"));
+            }
         }
     }
 
@@ -165,11 +206,13 @@ mod tests {
         with.subscriptions
             .insert("a\"\\\n".to_owned(), SubscriptionStats { backlog: 7, ..Default::default() });
         let topics = [("persistent://t/n/a", &stats), ("persistent://t/n/b", &with)];
-        let text = page("c", &HostCounts::default(), &topics);
+        let text = page("c", &HostCounts::default(), &[1, 3], &topics);
         let line = "pulsar_subscription_back_log{cluster=\"c\",namespace=\"t/n\",topic=\"persistent://t/n/b\",\
                     subscription=\"a\\\"\\\\\\n\"} 7\n";
         assert!(text.contains(line), "{text}");
         assert!(text.contains("pulsar_topics_count{cluster=\"c\",namespace=\"t/n\"} 2\n"), "{text}");
+        assert!(text.contains("psb_store_state{cluster=\"c\",store=\"1\"} 3\n"), "{text}");
+        assert!(text.contains("\nprocess_resident_memory_bytes "), "{text}");
         let mut seen = std::collections::BTreeSet::new();
         for kind in text.lines().filter(|line| line.starts_with("# TYPE")) {
             assert!(seen.insert(kind.to_owned()), "{kind} comes once");

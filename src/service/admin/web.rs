@@ -59,6 +59,8 @@ pub struct WebAnswer {
 }
 
 const JSON: &str = "application/json";
+/// Content type of an answer that holds the broker's numbers; the gateway's are to be put behind them.
+pub const METRICS_TYPE: &str = "text/plain; version=0.0.4; charset=utf-8";
 
 impl WebAnswer {
     /// Success with nothing to say.

@@ -6,6 +6,7 @@ use crate::base::time::UnixMillis;
 use crate::broker::catalogue::names::schema_id;
 use crate::broker::catalogue::{Effective, SchemaRecord};
 use crate::broker::host::{Asked, ConnectionId, Request};
+use crate::broker::schema::{self, KINDS, Verdict};
 use crate::session::inbound::{error, topic_name};
 use crate::shard::Links;
 use crate::shard::meta::MetaRefusal;
@@ -29,16 +30,6 @@ pub(super) struct Waiting {
     schema: p::Schema,
     version: u64,
     tries: u32,
-}
-
-/// What becomes of a schema.
-enum Verdict {
-    /// It is this version already.
-    Known(u64),
-    /// It is to become the next version.
-    New,
-    /// It does not fit.
-    Refused(String),
 }
 
 impl Embedded {
@@ -95,7 +86,7 @@ impl Embedded {
     /// Forwards a command whose schema is registered, registers it first, or refuses.
     fn consider(&mut self, io: &mut Links, mut waiting: Waiting) {
         let consumes = matches!(waiting.command, Command::Subscribe(_));
-        match self.verdict(&waiting.topic, &waiting.schema, consumes) {
+        match self.verdict(&waiting.topic, &waiting.schema, io.clock().wall, consumes) {
             Verdict::Known(version) => {
                 waiting.version = version;
                 self.registered(io, waiting);
@@ -117,25 +108,19 @@ impl Embedded {
         }
     }
 
-    fn verdict(&self, topic: &TopicName, schema: &p::Schema, consumes: bool) -> Verdict {
-        let (id, kind) = (schema_id(topic), kind_name(schema.r#type));
-        let known: Vec<_> = self.catalogue.schemas(&id).filter(|(_, record)| !record.deleted).collect();
-        let same = |record: &SchemaRecord| record.kind == kind && record.data == schema.schema_data;
-        if let Some((version, _)) = known.iter().find(|(_, record)| same(record)) {
-            return Verdict::Known(*version);
-        }
+    fn verdict(&self, topic: &TopicName, schema: &p::Schema, now: UnixMillis, consumes: bool) -> Verdict {
+        let (id, record) = (schema_id(topic), record_of(schema, now));
         let policies = self.policies_of(topic);
-        let Some((newest, _)) = known.last() else { return Verdict::New };
-        if !consumes && !policies.schema_auto_update {
-            return Verdict::Refused("Schema not found and schema auto updating is disabled.".to_owned());
-        }
-        match policies.schema_compatibility.as_str() {
-            "ALWAYS_COMPATIBLE" if consumes => Verdict::Known(*newest),
-            "ALWAYS_COMPATIBLE" => Verdict::New,
-            strategy => Verdict::Refused(format!(
-                "Incompatible schema: exists schema type {}, new schema type {kind}, strategy {strategy}",
-                known.last().map_or("", |(_, record)| record.kind.as_str())
-            )),
+        let strategy = policies.schema_compatibility.as_str();
+        let verdict = match consumes {
+            true => schema::consumer_verdict(&self.catalogue, &id, &record, strategy),
+            false => schema::verdict(&self.catalogue, &id, &record, strategy),
+        };
+        match verdict {
+            Verdict::New if !consumes && !policies.schema_auto_update && self.latest(topic).is_some() => {
+                Verdict::Refused("Schema not found and schema auto updating is disabled.".to_owned())
+            }
+            verdict => verdict,
         }
     }
 
@@ -281,33 +266,6 @@ fn request_of(command: &Command) -> Option<u64> {
         _ => None,
     }
 }
-
-/// Names of the REST interface, by number.
-const KINDS: &[&str] = &[
-    "NONE",
-    "STRING",
-    "JSON",
-    "PROTOBUF",
-    "AVRO",
-    "BOOLEAN",
-    "INT8",
-    "INT16",
-    "INT32",
-    "INT64",
-    "FLOAT",
-    "DOUBLE",
-    "DATE",
-    "TIME",
-    "TIMESTAMP",
-    "KEY_VALUE",
-    "INSTANT",
-    "LOCAL_DATE",
-    "LOCAL_TIME",
-    "LOCAL_DATE_TIME",
-    "PROTOBUF_NATIVE",
-    "AUTO_CONSUME",
-    "EXTERNAL",
-];
 
 fn kind_name(number: i32) -> &'static str {
     usize::try_from(number).ok().and_then(|number| KINDS.get(number)).copied().unwrap_or("NONE")

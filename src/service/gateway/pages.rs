@@ -1,5 +1,6 @@
 //! Pages beside the WebSocket endpoints: health, metrics, and the statistics REST of the original proxy (API 7).
 
+use super::clients::Phase;
 use super::report::Wanted;
 use super::{Conn, Gateway};
 use crate::shard::{ConnKey, Links};
@@ -14,7 +15,8 @@ impl Gateway {
         let close = !head.keep_alive();
         let path = head.target.split('?').next().unwrap_or_default();
         let head_only = head.method == "HEAD";
-        if self.local.is_some() && !is_ours(path) {
+        // Numbers of the embedded broker come first, then ours behind them.
+        if self.local.is_some() && (path == "/metrics" || !is_ours(path)) {
             return self.ask_web(io, key, head);
         }
         if !matches!(head.method, "GET" | "HEAD") {
@@ -70,7 +72,8 @@ impl Gateway {
         close: bool,
         head_only: bool,
     ) {
-        if matches!(self.conns.get_mut(key), Some(Conn::Client(_))) {
+        if let Some(Conn::Client(client)) = self.conns.get_mut(key) {
+            let waits = matches!(client.phase, Phase::Web(_));
             let (status, content_type, text) = match outcome {
                 Page::Metrics(text) => (200, "text/plain; version=0.0.4; charset=utf-8", text),
                 Page::Json(text) => (200, JSON, text),
@@ -79,8 +82,17 @@ impl Gateway {
                     (503, JSON, r#"{"reason":"a core is too busy to report, try again"}"#.to_owned())
                 }
             };
-            self.answer(io, key, status, content_type, &text, close, head_only);
+            match waits {
+                true => self.answer_web(io, key, status, content_type, &[], text.as_bytes()),
+                false => self.answer(io, key, status, content_type, &text, close, head_only),
+            }
         }
+    }
+
+    /// Answers a request of [`Gateway::poll_web`] for metrics: `broker` is what the embedded broker has to say, and the numbers
+    /// of the gateways of all cores come behind it.
+    pub fn answer_metrics(&mut self, io: &mut Links, client: ConnKey, broker: String) {
+        self.report(io, client, Wanted::Metrics(broker), false, false);
     }
 }
 

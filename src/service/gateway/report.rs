@@ -20,6 +20,8 @@ const GATHERS_MAX: usize = 64;
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) enum Wanted {
     Prometheus,
+    /// The same behind what the embedded broker has to say.
+    Metrics(String),
     Rates,
     Sessions,
     Topic(String),
@@ -83,7 +85,7 @@ impl Gateway {
         }
         let ticket = self.reports.next_ticket;
         self.reports.next_ticket += 1;
-        let sessions = !matches!(wanted, Wanted::Prometheus);
+        let sessions = !matches!(wanted, Wanted::Prometheus | Wanted::Metrics(_));
         let own = self.core_report(io, sessions);
         let mut missing = 0;
         for shard in 0..io.shards() as u16 {
@@ -140,6 +142,9 @@ impl Gateway {
         gather.reports.sort_by_key(|report| report.shard);
         let page = match &gather.wanted {
             Wanted::Prometheus => Page::Metrics(metrics::prometheus(&gather.reports)),
+            Wanted::Metrics(broker) => {
+                Page::Metrics(format!("{broker}{}", metrics::prometheus(&gather.reports)))
+            }
             Wanted::Rates => Page::Json(rates(&gather.reports).to_string()),
             Wanted::Sessions => Page::Json(Value::Object(sessions(&gather.reports)).to_string()),
             Wanted::Topic(name) => match sessions(&gather.reports).remove(name) {
