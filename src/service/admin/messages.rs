@@ -80,7 +80,9 @@ fn message(entry: &EntryShown) -> Result<WebAnswer, Refused> {
     if !opened {
         body = payload.body.to_vec();
     }
-    Ok(WebAnswer { headers: headers(entry.at, &metadata, payload.body.len()), ..WebAnswer::text(body) })
+    // As the original counts a batch: the entry without its metadata.
+    let without_metadata = entry.entry.len() - payload.metadata.len();
+    Ok(WebAnswer { headers: headers(entry.at, &metadata, without_metadata), ..WebAnswer::text(body) })
 }
 
 /// Names of compressions by number.

@@ -297,8 +297,6 @@ fn consumer_json(stats: &ConsumerStats, keyed: bool) -> Map<String, Value> {
             json!({ "hash": hash.hash, "unackMsgs": hash.unacked, "blockedAttempts": hash.blocked_attempts })
         });
         shown.insert("drainingHashes".into(), draining.collect());
-        let ranges = stats.key_ranges.iter().map(|(from, to)| json!([from, to]));
-        shown.insert("keyHashRangeArrays".into(), ranges.collect());
     }
     shown.extend(object([
         ("address", address(stats.address)),
@@ -307,6 +305,12 @@ fn consumer_json(stats: &ConsumerStats, keyed: bool) -> Map<String, Value> {
         ("lastAckedTimestamp", stats.last_acked_ms.into()),
         ("lastConsumedTimestamp", stats.last_consumed_ms.into()),
         ("lastConsumedFlowTimestamp", stats.last_flow_ms.into()),
+    ]));
+    if keyed {
+        let ranges = stats.key_ranges.iter().map(|(from, to)| json!([from, to]));
+        shown.insert("keyHashRangeArrays".into(), ranges.collect());
+    }
+    shown.extend(object([
         ("metadata", json!(stats.metadata)),
         ("lastAckedTime", iso(stats.last_acked_ms).into()),
         ("lastConsumedTime", iso(stats.last_consumed_ms).into()),

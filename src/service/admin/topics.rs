@@ -212,10 +212,13 @@ pub(super) fn shown_id(id: &MessageIdShown) -> Value {
     shown.insert("ledgerId".into(), id.ledger.into());
     shown.insert("entryId".into(), id.entry.into());
     shown.insert("partitionIndex".into(), id.partition.into());
-    shown.insert("batchIndex".into(), id.batch_index.into());
-    let batch = id.batch_index >= 0;
-    shown.insert("batchSize".into(), if batch { (id.batch_index + 1).into() } else { 0.into() });
-    if batch {
+    // The size is 0 in both forms, and the order of the two is another one in each.
+    if id.batch_index < 0 {
+        shown.insert("batchSize".into(), 0.into());
+        shown.insert("batchIndex".into(), id.batch_index.into());
+    } else {
+        shown.insert("batchIndex".into(), id.batch_index.into());
+        shown.insert("batchSize".into(), 0.into());
         shown.insert("outstandingAcksInSameBatch".into(), 0.into());
         shown.insert("originalBatchSize".into(), 0.into());
     }
@@ -277,7 +280,8 @@ fn compaction(cx: &mut Cx<'_>) -> Flow<WebAnswer> {
 fn offload(cx: &mut Cx<'_>) -> Flow<WebAnswer> {
     let topic = plain(cx, 405)?;
     exists(cx, &topic)?;
-    let first = json!({ "ledgerId": -1, "entryId": -1, "partitionIndex": -1 });
+    let first =
+        json!({ "ledgerId": -1, "entryId": -1, "partitionIndex": -1, "batchSize": 0, "batchIndex": -1 });
     Ok(WebAnswer::json(&json!({ "status": "NOT_RUN", "lastError": "", "firstUnoffloadedMessage": first })))
 }
 
