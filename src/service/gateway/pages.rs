@@ -34,13 +34,10 @@ impl Gateway {
         let (status, text) = match path {
             "/livez" => (200, "ok\n".to_owned()),
             "/readyz" => self.readiness(),
-            // With a broker of its own it answers also when no file was named: whoever starts it wants to see that it runs.
-            "/status.html" => {
-                match self.config.status_file.as_ref().map_or(self.local.is_some(), |file| file.exists()) {
-                    true => (200, "OK".to_owned()),
-                    false => (404, "no status file".to_owned()),
-                }
-            }
+            "/status.html" => match self.config.status_file.as_ref().is_some_and(|file| file.exists()) {
+                true => (200, "OK".to_owned()),
+                false => (404, "no status file".to_owned()),
+            },
             _ => match wanted(path) {
                 Some(wanted) => return self.report(io, key, wanted, close, head_only),
                 None => (404, format!("no such page: {}", path.chars().take(200).collect::<String>())),
