@@ -4,7 +4,7 @@
 //!
 //! A handler is a plain function from what is known to an answer. Where it needs a host or the meta store it says what it wants and
 //! ends; when that is there it runs again from its beginning, and finds it. So an operation over many topics reads as a list of
-//! steps, and holds nothing but what its steps brought (see [`cx`]).
+//! steps, and holds nothing but what its steps brought (see `cx`).
 //!
 //! | file | holds |
 //! |---|---|
