@@ -219,6 +219,97 @@ fn a_journal_that_cannot_be_written_ends_the_process_or_its_store_as_configured(
     }
 }
 
+/// A bit of a confirmed message flips: the start says what is damaged, what would be lost, and how to go on; with the loss
+/// accepted it says what it gave up, and serves the rest.
+#[test]
+fn damage_stops_a_start_until_its_loss_is_accepted() {
+    let folder = Folder::new("standalone-damaged");
+    let server = Server::start(&folder, &["--set", "stores=1"]);
+    for message in ["payload-one", "payload-two", "payload-three"] {
+        assert!(server.produce("t", &[message]).status.success());
+    }
+    server.signal(Signal::KILL);
+    server.end();
+    let journal = folder.0.join("store-00/j-00000000");
+    let mut bytes = std::fs::read(&journal).unwrap();
+    let at = bytes.windows(11).position(|window| window == b"payload-two").unwrap();
+    bytes[at] ^= 1;
+    std::fs::write(&journal, &bytes).unwrap();
+
+    let refused = run(&["standalone", "--data-dir", folder.path(), "--set", "webServicePort=0"]);
+    let said = err(&refused);
+    assert_eq!(refused.status.code(), Some(3), "{said}");
+    for words in
+        ["store-00", "j-00000000, offset ", "restore the folder", "public/default/t: 1", "nothing was"]
+    {
+        assert!(said.contains(words), "{words}: {said}");
+    }
+    assert_eq!(std::fs::read(&journal).unwrap(), bytes, "a refused start changes nothing");
+    let flag = said.split_whitespace().find(|word| word.starts_with("--accept-data-loss=0:")).unwrap();
+    let flag = flag.trim_end_matches(',');
+    let elsewhere = format!("{flag}0");
+    let refused = run(&["standalone", "--data-dir", folder.path(), &elsewhere, "--set", "webServicePort=0"]);
+    assert_eq!(refused.status.code(), Some(3), "only what was named is given up");
+
+    let server = Server::start(&folder, &[flag]);
+    assert!(server.printed.contains("given up, as --accept-data-loss says"), "{}", server.printed);
+    assert!(server.printed.contains("public/default/t: 1"), "{}", server.printed);
+    assert_eq!(std::fs::read(folder.0.join("set-aside/store-00-1/j-00000000")).unwrap(), bytes);
+    assert_eq!(server.consume("t", &["-n", "1"]), ["payload-one"]);
+    assert!(server.produce("t", &["payload-four"]).status.success());
+    server.signal(Signal::KILL);
+    server.end();
+    let server = Server::start(&folder, &[]);
+    assert_eq!(
+        server.consume("t", &["-n", "2"]),
+        ["payload-one", "payload-four"],
+        "no need to accept it twice"
+    );
+}
+
+#[test]
+fn each_kind_of_unusable_data_ends_with_its_own_code_and_mend() {
+    let folder = Folder::new("standalone-unusable");
+    let start = || run(&["standalone", "--data-dir", folder.path(), "--set", "webServicePort=0"]);
+    let server = Server::start(&folder, &["--set", "stores=1"]);
+    assert!(server.produce("t", &["a"]).status.success());
+    server.signal(Signal::KILL);
+    server.end();
+    let expect = |code: i32, mend: &str| {
+        let output = start();
+        assert_eq!(output.status.code(), Some(code), "{}", err(&output));
+        assert!(err(&output).contains(mend), "{mend}: {}", err(&output));
+    };
+    let path = folder.0.join("FORMAT");
+    let format = std::fs::read_to_string(&path).unwrap();
+    std::fs::write(&path, format.replace("version=1", "version=2")).unwrap();
+    expect(2, "use a later one");
+    std::fs::write(&path, format.replace("stores=1", "stores=2")).unwrap();
+    expect(3, "restore it from a copy");
+    std::fs::remove_file(&path).unwrap();
+    expect(3, "restore FORMAT");
+    std::fs::write(&path, &format).unwrap();
+    let meta = folder.0.join("meta.redb");
+    let sound = std::fs::read(&meta).unwrap();
+    std::fs::write(&meta, b"something else than a database, and long enough to be looked at as one").unwrap();
+    expect(3, "restore the file");
+    std::fs::write(&meta, &sound).unwrap();
+    let journal = folder.0.join("store-00/j-00000000");
+    let sound = std::fs::read(&journal).unwrap();
+    let mut later = sound.clone();
+    later[4] = 2;
+    let checksum = crc32c::crc32c(&later[..60]).to_le_bytes();
+    later[60..64].copy_from_slice(&checksum);
+    std::fs::write(&journal, &later).unwrap();
+    expect(2, "use a later version");
+    std::fs::write(&journal, &sound).unwrap();
+    assert_eq!(
+        Server::start(&folder, &[]).consume("t", &["-n", "1"]),
+        ["a"],
+        "nothing was changed by any of it"
+    );
+}
+
 #[test]
 fn settings_are_checked_and_shown_before_anything_is_made() {
     let folder = Folder::new("standalone-settings");

@@ -1,6 +1,8 @@
 //! The command line.
 
 use super::talk::{ConsumeArguments, ProduceArguments};
+use crate::shard::folder::Accepted;
+use crate::store::StoreId;
 use clap::{Args, Parser, Subcommand};
 use std::path::PathBuf;
 
@@ -39,7 +41,8 @@ Examples:
 
 Keys are those of Pulsar's broker.conf and websocket.conf; --print-config shows them all. A later place wins:
 default, file, environment, --set. It listens on loopback unless bindAddress says otherwise.
-Exit codes: 2 wrong configuration or a data folder in use, 3 damaged data, 4 a journal could not be written.";
+Exit codes: 2 wrong configuration, or a data folder in use or of a later version, 3 damaged data (the text says
+what can be done), 4 a journal could not be written.";
 
 const CHECK_EXAMPLES: &str = "\
 Examples:
@@ -97,6 +100,10 @@ pub(super) struct StandaloneArguments {
     /// Folder of all data; made if it is not there [default: pulsegate-data]
     #[arg(long, value_name = "DIR")]
     data_dir: Option<String>,
+    /// Start although a store's journal is damaged, and give up everything in it from that position on; which, and what
+    /// would be lost, is said by a start without this
+    #[arg(long, value_name = "STORE:POSITION", value_parser = store_position)]
+    accept_data_loss: Vec<(StoreId, u64)>,
     /// Show where defaults differ from the original's, and why, and exit
     #[arg(long)]
     pub(super) show_deviations: bool,
@@ -106,6 +113,11 @@ impl StandaloneArguments {
     /// With the folder as one more of them.
     pub(super) fn settings(&self) -> SettingArguments {
         SettingArguments { data_dir: self.data_dir.clone(), ..self.settings.clone() }
+    }
+
+    /// What the operator gives up.
+    pub(super) fn accepted(&self) -> Accepted {
+        self.accept_data_loss.iter().copied().collect()
     }
 }
 
@@ -141,6 +153,13 @@ impl SettingArguments {
         let data = self.data_dir.iter().map(|path| ("dataDir".to_owned(), path.clone(), "--data-dir"));
         set.chain(cores).chain(pin).chain(data).collect()
     }
+}
+
+fn store_position(text: &str) -> Result<(StoreId, u64), String> {
+    let parts = text.split_once(':').and_then(|(store, at)| Some((store.parse().ok()?, at.parse().ok()?)));
+    parts
+        .map(|(store, at)| (StoreId(store), at))
+        .ok_or_else(|| "write it as the refused start did, for example 0:81920".to_owned())
 }
 
 fn key_value(text: &str) -> Result<(String, String), String> {

@@ -1,7 +1,7 @@
 //! The program: command line, start, stop. The only place that knows every part.
 //!
 //! Exit codes: 0 after a clean stop, 1 when something failed, 2 for a wrong command line or configuration, or a data folder
-//! that another process uses, 3 for damaged data, 4 when a journal could not be written, 128 and the signal's number after a second signal.
+//! that another process uses or a later version made, 3 for damaged data, 4 when a journal could not be written, 128 and the signal's number after a second signal.
 
 mod checks;
 mod cli;
@@ -65,7 +65,10 @@ pub fn main() -> ExitCode {
         Command::Check(settings) => with_settings(&settings, Program::Gateway, |plan, _| check(plan)),
         Command::Standalone(arguments) if arguments.show_deviations => show(&rules::deviations()),
         Command::Standalone(arguments) => {
-            with_settings(&arguments.settings(), Program::Standalone, standalone::standalone)
+            let accepted = arguments.accepted();
+            with_settings(&arguments.settings(), Program::Standalone, |plan, settings| {
+                standalone::standalone(plan, settings, &accepted)
+            })
         }
     };
     result.unwrap_or_else(|failure| {
@@ -80,7 +83,7 @@ pub fn main() -> ExitCode {
 fn with_settings(
     arguments: &SettingArguments,
     program: Program,
-    go_on: fn(&Plan, &Settings) -> Result<ExitCode, Failure>,
+    go_on: impl FnOnce(&Plan, &Settings) -> Result<ExitCode, Failure>,
 ) -> Result<ExitCode, Failure> {
     let (config, settings) = load(arguments, program)?;
     if arguments.print_config {

@@ -13,7 +13,7 @@ use crate::service::embedded::{Embedded, EmbeddedConfig};
 use crate::service::gateway::Gateway;
 use crate::service::gateway::local::LocalBroker;
 use crate::service::standalone::{Failures, Standalone};
-use crate::shard::folder::{DataFolder, FolderError, FolderOptions};
+use crate::shard::folder::{Accepted, DataFolder, FolderError, FolderOptions};
 use crate::shard::meta::{self, MetaChange, MetaRecord, MetaStore};
 use crate::shard::run::{Running, run_listening};
 use crate::shard::{Door, ShardId};
@@ -48,7 +48,7 @@ struct Parts {
 }
 
 /// Serves until a signal comes.
-pub(super) fn standalone(plan: &Plan, settings: &Settings) -> Result<ExitCode, Failure> {
+pub(super) fn standalone(plan: &Plan, settings: &Settings, accepted: &Accepted) -> Result<ExitCode, Failure> {
     log::info!("pulsegate {}", cli::VERSION);
     let rules = rules::effective(settings)?;
     serve::check_ports(plan)?;
@@ -58,7 +58,7 @@ pub(super) fn standalone(plan: &Plan, settings: &Settings) -> Result<ExitCode, F
 
     let data = Arc::new(open_folder(settings, plan.run.cores.len())?);
     let (meta, records) = open_meta(&data, settings)?;
-    let recovered = data.recover().map_err(folder_failure)?;
+    let recovered = data.recover(accepted).map_err(folder_failure)?;
     log::info!(
         "data in {}{}: {} stores, {} topics, read in {:?}",
         data.path.display(),
@@ -101,12 +101,13 @@ fn watch_stores(settings: &Settings, sender: Sender<Event>) -> Failures {
     })
 }
 
-fn folder_failure(error: FolderError) -> Failure {
+pub(super) fn folder_failure(error: FolderError) -> Failure {
+    let text = error.to_string();
     match error {
-        // A folder that may not be used is the operator's to mend: as a wrong setting.
-        FolderError::InUse { .. } | FolderError::Volatile(_) => Failure::Folder(error.to_string()),
-        FolderError::Store { .. } => Failure::Damaged(error.to_string()),
-        other => Failure::Other(other.to_string()),
+        _ if error.is_damage() => Failure::Damaged(text),
+        FolderError::Io { .. } => Failure::Other(text),
+        // A folder that may not be used, or not by this version, is the operator's to mend: as a wrong setting.
+        _ => Failure::Folder(text),
     }
 }
 
@@ -132,7 +133,11 @@ fn open_folder(settings: &Settings, cores: usize) -> Result<DataFolder, Failure>
 /// The meta store and all it holds; a new one gets the objects of a first start.
 fn open_meta(data: &DataFolder, settings: &Settings) -> Result<(MetaStore, Vec<MetaRecord>), Failure> {
     let failed = |error: &dyn std::fmt::Display| Failure::Other(error.to_string());
-    let (store, mut records) = MetaStore::open(&data.meta_path()).map_err(|error| failed(&error))?;
+    let opened = MetaStore::open(&data.meta_path()).map_err(|error| match error.is_damage() {
+        true => Failure::Damaged(error.to_string()),
+        false => failed(&error),
+    });
+    let (store, mut records) = opened?;
     let mut catalogue = Catalogue::default();
     for record in &records {
         catalogue.apply(&record.key, record.version, record.value.as_deref());

@@ -25,7 +25,7 @@ pub use disk::{Completion, DiskError, DiskOp, FileName, OpId};
 pub use log::{Config, Event, Log, LogError, Ticket};
 pub use reads::{Found, Lookup, ReadError, ReadId};
 pub use record::{Acks, CursorSet, Dedup, Record, TopicPut};
-pub use recover::{Contents, Options, RecoverError, Recovered, recover, recover_with};
+pub use recover::{Contents, Damage, Loss, Options, RecoverError, Recovered, examine, recover, recover_with};
 pub use segment::Stored;
 pub use state::{Cursor, Ledger, State, Topic};
 

@@ -1,5 +1,7 @@
 //! Recovery: a pure function from what the files hold to what the log goes on with. `docs/log-format.md`, "Recovery".
 
+mod damage;
+
 use super::TopicId;
 use super::checkpoint;
 use super::disk::{BLOCK, FileName};
@@ -11,6 +13,8 @@ use super::state::{Misfit, State};
 use crate::base::id::LedgerId;
 use bytes::Bytes;
 use std::collections::{BTreeMap, VecDeque};
+
+pub use damage::{Damage, Loss, examine};
 
 /// What the store's folder holds.
 #[derive(Clone, Debug, Default)]
@@ -40,6 +44,9 @@ pub enum RecoverError {
         /// How.
         why: Misfit,
     },
+    /// No checkpoint is good, and the journal alone does not tell all.
+    #[error("no checkpoint is whole, and the journal does not reach back to the store's beginning")]
+    NoCheckpoint,
     /// A slot of another length holds frames: it was cut, or is of another store.
     #[error("journal slot {0} is shorter than the others and holds frames")]
     SlotLength(u32),
@@ -231,9 +238,16 @@ pub fn recover_with(contents: &Contents, store: u64, options: Options) -> Result
     let journal = Journal::read(contents, store)?;
     let mut start = checkpoints(contents, store)?;
     let (mut epoch, mut cursor) = (start.epoch, start.cursor);
-    if journal.files.is_empty() && !start.kept.is_empty() {
-        // Slots are used again, never emptied: a checkpoint without any frame means that the journal was lost.
+    // Slots are used again, never emptied: a checkpoint without any frame means that the journal was lost.
+    let is_lost = journal.files.is_empty() && !start.kept.is_empty();
+    if is_lost && options.accept_loss_at != Some(cursor.position) {
         return Err(RecoverError::Rotten { at: cursor.position });
+    }
+    // Files are made in order, and only checkpoints let go of them, or of what is in segments alone.
+    let was_more = !start.bad.is_empty() || contents.segments.values().any(|length| *length > 0);
+    let begins = if journal.files.is_empty() { !was_more } else { journal.files.contains_key(&0) };
+    if start.kept.is_empty() && !begins {
+        return Err(RecoverError::NoCheckpoint);
     }
     let mut tails = start.tails;
     let torn = loop {

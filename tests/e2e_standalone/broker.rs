@@ -109,7 +109,7 @@ impl Broker {
         let options =
             FolderOptions { stores: 4, allow_volatile: true, sync_journal: true, wall_ms: wall_ms() };
         let data = Arc::new(DataFolder::open(path, options).expect("a folder of our own"));
-        let recovered = data.recover().expect("what was written is whole");
+        let recovered = data.recover(&Default::default()).expect("what was written is whole");
         let (meta, _) = MetaStore::open(&data.meta_path()).expect("a file of our own");
         if data.is_new {
             first_records(&meta);

@@ -177,6 +177,12 @@ impl SimDisk {
         contents
     }
 
+    /// Files vanish, as if deleted by hand.
+    pub(crate) fn lose(&mut self, gone: impl Fn(FileName) -> bool) {
+        self.files.retain(|name, _| !gone(*name));
+        self.folder.retain(|name, _| !gone(*name));
+    }
+
     /// Names of the files, and their bytes to damage at rest.
     pub(crate) fn files(&mut self) -> impl Iterator<Item = (FileName, &mut Vec<u8>)> {
         self.files.iter_mut().map(|(name, file)| (*name, &mut file.live))

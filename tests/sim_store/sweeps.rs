@@ -4,8 +4,9 @@ use crate::seeds;
 use crate::world::{CONFIG, STORE, World};
 use pulsegate::base::id::{EntryId, LedgerId, Position};
 use pulsegate::base::prng::Prng;
+use pulsegate::store::state::Topics;
 use pulsegate::store::{
-    DiskOp, Event, FileName, Found, Options, RecoverError, StoreId, recover, recover_with,
+    DiskOp, Event, FileName, Found, Options, RecoverError, StoreId, examine, recover, recover_with,
 };
 
 /// F01, F02, F14: at each request of a run (commits, rolls, settling, checkpoints, deletes) power may go, and each time something
@@ -64,7 +65,7 @@ fn no_file_that_cannot_be_made_stops_the_store() {
 /// comes back, and the store goes on.
 #[test]
 fn an_accepted_loss_is_cut_and_stays_cut() {
-    let (mut cut, mut seed) = (0u64, 0);
+    let (mut cut, mut seed, mut told, mut missing) = (0u64, 0, 0, 0);
     while cut < 5 {
         seed += 1;
         let mut world = World::new(seed);
@@ -85,6 +86,9 @@ fn an_accepted_loss_is_cut_and_stays_cut() {
         bytes[at] ^= 1 << (bit % 8);
         let contents = world.disk.contents();
         let Err(RecoverError::Rotten { at }) = recover(&contents, STORE) else { continue };
+        let damage = examine(&contents, STORE, &RecoverError::Rotten { at }).expect("it can be cut there");
+        assert!(damage.at == at && damage.loss.bytes > 0, "{damage:?}");
+        assert!(matches!(damage.place, Some((FileName::Journal(_), offset)) if offset == at % slot_bytes));
         let elsewhere = Options { accept_loss_at: Some(at + 4096) };
         assert!(recover_with(&contents, STORE, elsewhere).is_err(), "only what was named is given up");
         let recovered = recover_with(&contents, STORE, Options { accept_loss_at: Some(at) }).unwrap();
@@ -93,6 +97,14 @@ fn an_accepted_loss_is_cut_and_stays_cut() {
             continue;
         }
         cut += 1;
+        // What is told to be lost is all that is missing, but for the frame that cannot be read.
+        let count = |topics: &Topics| {
+            let ledgers = topics.values().flat_map(|topic| &topic.ledgers);
+            ledgers.map(|ledger| ledger.entries).sum::<u64>()
+        };
+        let (before, after) = (count(&world.confirmed.topics), count(&recovered.state.topics));
+        told += damage.loss.entries.values().sum::<u64>();
+        missing += before.saturating_sub(after);
         assert!(recovered.torn > 0 && recovered.cursor.position <= at);
         let entries = world.entries;
         let mut world = World::with(world.prng, world.disk, recovered);
@@ -109,6 +121,41 @@ fn an_accepted_loss_is_cut_and_stays_cut() {
             world = world.restart().expect("no need to accept it twice");
             world.settle();
         }
+    }
+    assert!(told > 0 && missing > 0, "{told} told, {missing} missing");
+}
+
+/// The journal is gone altogether: the store is not served, and if that is accepted, what the checkpoint holds is, for good.
+#[test]
+fn a_lost_journal_stops_the_store_until_that_is_accepted() {
+    for seed in seeds(3) {
+        println!("SIM_SEED={seed}");
+        let mut world = World::new(seed);
+        while world.checkpoints < 2 {
+            world.step();
+        }
+        world.settle();
+        world.disk.kill();
+        world.disk.lose(|name| matches!(name, FileName::Journal(_)));
+        let contents = world.disk.contents();
+        let Err(error @ RecoverError::Rotten { at }) = recover(&contents, STORE) else { panic!("served") };
+        let damage = examine(&contents, STORE, &error).expect("it can be cut there");
+        assert_eq!((damage.at, damage.place), (at, None));
+        let recovered = recover_with(&contents, STORE, Options { accept_loss_at: Some(at) }).unwrap();
+        let entries = world.entries;
+        let mut world = World::with(world.prng, world.disk, recovered);
+        (world.entries, world.next_id) = (entries, 1 << 30);
+        world.settle();
+        assert!(world.log.is_open() && world.read_all().0 > 0);
+        for _ in 0..600 {
+            world.step();
+        }
+        world.disk.crash();
+        let mut world = world.restart().expect("no need to accept it twice");
+        world.settle();
+        world.disk.lose(|name| !matches!(name, FileName::Segment(_)));
+        let without = recover(&world.disk.contents(), STORE).map(|_| ());
+        assert_eq!(without, Err(RecoverError::NoCheckpoint), "segments alone are no new store");
     }
 }
 

@@ -5,13 +5,15 @@
 //!   FORMAT      text: version of the folder, uuid, number of stores, when it was made, checksum
 //!   RESERVE     ballast: deleted when the disk is full, so that what makes room has room; made again at the next start
 //!   meta.redb   the meta store
+//!   set-aside/  what was given up or could not be used: for a person to look at, never used again
 //!   store-00/   one store: journal slots, checkpoints, segments (docs/log-format.md)
 //! ```
 
+mod damage;
 mod format;
 
 use crate::shard::disk::sync_folder;
-use crate::store::{Contents, FileName, RecoverError, Recovered, StoreId, recover};
+use crate::store::{Contents, FileName, RecoverError, StoreId};
 use bytes::Bytes;
 use format::Format;
 use rustix::fs::{FallocateFlags, fallocate, statfs};
@@ -19,6 +21,7 @@ use std::fs::{File, OpenOptions, TryLockError};
 use std::io::{self, ErrorKind, Read, Write};
 use std::path::{Path, PathBuf};
 
+pub use damage::{Accepted, DamagedStore};
 pub use format::FormatError;
 
 /// Most stores of a folder: each has a journal of its own, and one core serves them all if need be.
@@ -83,18 +86,23 @@ pub enum FolderError {
         "{0} holds stores but no FORMAT: it was damaged or is no data folder; restore FORMAT or choose an empty folder"
     )]
     Headless(String),
-    /// A store's journal is damaged: a person decides.
-    #[error(
-        "store {store} in {path}: {error}; nothing was changed: restore the folder from a copy, or move this store away"
-    )]
-    Store {
-        /// Which.
-        store: u16,
-        /// Its folder.
-        path: String,
-        /// What recovery found.
-        error: RecoverError,
-    },
+    /// Stores are damaged: a person decides.
+    #[error("{}", damage::list(.0))]
+    Damaged(Vec<DamagedStore>),
+}
+
+impl FolderError {
+    /// The data are at fault: not who uses them, nor the machine.
+    pub fn is_damage(&self) -> bool {
+        match self {
+            FolderError::Headless(_) => true,
+            FolderError::Format { error, .. } => matches!(error, FormatError::Damaged(_)),
+            FolderError::Damaged(stores) => {
+                stores.iter().any(|store| !matches!(store.error, RecoverError::Version(_)))
+            }
+            _ => false,
+        }
+    }
 }
 
 /// A folder in use. The lock is held while this lives.
@@ -161,30 +169,6 @@ impl DataFolder {
     fn stamp(&self, store: StoreId) -> u64 {
         let folder = self.uuid.get(..16).and_then(|digits| u64::from_str_radix(digits, 16).ok()).unwrap_or(0);
         (folder & !0xffff) | u64::from(store.0)
-    }
-
-    /// Reads all stores, each in a thread of its own, and works out what the logs go on with. To be called before anything
-    /// is served; blocks for as long as the journals take to be read.
-    pub fn recover(&self) -> Result<Vec<(StoreId, Recovered)>, FolderError> {
-        let one = |store| {
-            let path = self.store_path(store);
-            let contents = contents(&path)?;
-            let recovered = recover(&contents, self.stamp(store));
-            recovered.map(|recovered| (store, recovered)).map_err(|error| FolderError::Store {
-                store: store.0,
-                path: path.display().to_string(),
-                error,
-            })
-        };
-        std::thread::scope(|scope| {
-            let threads: Vec<_> =
-                (0..self.stores).map(|store| scope.spawn(move || one(StoreId(store)))).collect();
-            let joined = threads.into_iter().map(|thread| match thread.join() {
-                Ok(result) => result,
-                Err(panic) => std::panic::resume_unwind(panic),
-            });
-            joined.collect()
-        })
     }
 
     /// Gives the ballast up: the disk is full.

@@ -22,7 +22,7 @@ fn a_folder_is_made_once_and_found_again() {
     assert!(made.is_new && made.stores == 4 && made.created_ms == OPTIONS.wall_ms);
     assert_eq!(std::fs::metadata(path.join("RESERVE")).unwrap().len(), RESERVE_BYTES);
     let uuid = made.uuid.clone();
-    let recovered = made.recover().unwrap();
+    let recovered = made.recover(&Accepted::new()).unwrap();
     assert_eq!(recovered.iter().map(|(store, _)| store.0).collect::<Vec<_>>(), [0, 1, 2, 3]);
     assert!(recovered.iter().all(|(_, found)| found.slots.is_none() && found.stamp.epoch == 1));
     let stamps: std::collections::BTreeSet<u64> = recovered.iter().map(|(_, r)| r.stamp.store).collect();
@@ -106,9 +106,9 @@ fn what_is_no_part_of_a_store_is_left_alone_or_tidied_up() {
     let path = fresh("damaged");
     let folder = DataFolder::open(&path, OPTIONS).unwrap();
     std::fs::write(path.join("store-01/notes.txt"), b"not ours").unwrap();
-    assert!(folder.recover().is_ok(), "foreign files are left alone");
+    assert!(folder.recover(&Accepted::new()).is_ok(), "foreign files are left alone");
     std::fs::write(path.join("store-01/l-0000000000000007"), b"").unwrap();
-    let recovered = folder.recover().unwrap();
+    let recovered = folder.recover(&Accepted::new()).unwrap();
     assert_eq!(recovered[1].1.deletes.len(), 1, "a segment without a ledger is tidied up");
     drop(folder);
     std::fs::remove_dir_all(path).unwrap();

@@ -28,6 +28,17 @@ pub struct MetaError {
     error: redb::Error,
 }
 
+impl MetaError {
+    /// The file is at fault, not the machine.
+    pub fn is_damage(&self) -> bool {
+        match &self.error {
+            redb::Error::Corrupted(_) => true,
+            redb::Error::Io(error) => error.kind() == std::io::ErrorKind::InvalidData,
+            _ => false,
+        }
+    }
+}
+
 /// The open file, before its thread runs.
 #[derive(Clone)]
 pub struct MetaStore {
