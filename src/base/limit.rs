@@ -94,6 +94,11 @@ pub const PERMITS_FIRST: u32 = 64;
 pub const LINK_OUTBOX_HIGH: usize = 512 * 1024;
 /// Outbox of a broker link below which producers go on.
 pub const LINK_OUTBOX_LOW: usize = 128 * 1024;
+/// Entries of one producer under way on a broker link, not yet confirmed. A broker reads no more of a connection that has 1000
+/// of them (`maxPendingPublishRequestsPerConnection`): a flood must come to its own end before the link it shares comes to that.
+pub const SEND_WINDOW_ENTRIES_MAX: usize = 256;
+/// Bytes of one producer under way on a broker link above which it waits for a receipt: a neighbour's message waits behind them.
+pub const SEND_WINDOW_BYTES_MAX: usize = 1 << 20;
 /// Largest batch before compression, bytes. Source: the official client's default, API 3.1.
 pub const BATCH_BYTES_MAX: usize = 128 * 1024;
 /// Message ids in one ACK or REDELIVER command. Source: binary protocol 8.4, 8.5.

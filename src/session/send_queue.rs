@@ -6,7 +6,9 @@
 //! Invariants, checked after every mutation: sequence ids strictly grow; entries before `unsent` were written
 //! to the link we are attached to; detached means nothing was written.
 
-use crate::base::limit::{MESSAGE_SIZE_DEFAULT, SEND_QUEUE_SPARE_MAX};
+use crate::base::limit::{
+    MESSAGE_SIZE_DEFAULT, SEND_QUEUE_SPARE_MAX, SEND_WINDOW_BYTES_MAX, SEND_WINDOW_ENTRIES_MAX,
+};
 use crate::base::time::Instant;
 use crate::session::arena::Entry;
 use crate::wire::pulsar::proto::{
@@ -68,6 +70,8 @@ pub struct SendQueue<T> {
     pending: VecDeque<Pending<T>>,
     /// Entries at the head that were written to the link we are attached to.
     unsent: usize,
+    /// Bytes of those.
+    under_way: usize,
     /// Entries at the head that were written to any link.
     written: usize,
     messages: usize,
@@ -90,6 +94,7 @@ impl<T> SendQueue<T> {
             numbered: initial_sequence_id != -1,
             pending: VecDeque::new(),
             unsent: 0,
+            under_way: 0,
             written: 0,
             messages: 0,
             bytes: 0,
@@ -145,14 +150,14 @@ impl<T> SendQueue<T> {
         }
         self.message_size_max = message_size_max;
         self.attached = true;
-        self.unsent = 0;
+        (self.unsent, self.under_way) = (0, 0);
         self.check();
     }
 
     /// The link or the producer is gone: nothing counts as written any more.
     pub fn on_detached(&mut self) {
         self.attached = false;
-        self.unsent = 0;
+        (self.unsent, self.under_way) = (0, 0);
         self.check();
     }
 
@@ -193,10 +198,17 @@ impl<T> SendQueue<T> {
         if !self.has_unsent() {
             return None;
         }
+        self.under_way += self.pending[self.unsent].entry.len();
         self.unsent += 1;
         self.written = self.written.max(self.unsent);
         self.check();
         self.pending.get_mut(self.unsent - 1)
+    }
+
+    /// True when as much is under way as one producer may have on a link that it shares with others; the next
+    /// receipt opens it again.
+    pub fn is_window_full(&self) -> bool {
+        self.unsent >= SEND_WINDOW_ENTRIES_MAX || self.under_way >= SEND_WINDOW_BYTES_MAX
     }
 
     /// True when [`SendQueue::next_unsent`] would give something.
@@ -241,7 +253,7 @@ impl<T> SendQueue<T> {
 
     /// Gives everything up, oldest first (send timeout, topic terminated).
     pub fn take_all(&mut self) -> VecDeque<Pending<T>> {
-        (self.unsent, self.written, self.messages, self.bytes) = (0, 0, 0, 0);
+        (self.unsent, self.under_way, self.written, self.messages, self.bytes) = (0, 0, 0, 0, 0);
         std::mem::take(&mut self.pending)
     }
 
@@ -273,7 +285,10 @@ impl<T> SendQueue<T> {
     /// Takes one entry out and keeps the books.
     fn remove(&mut self, index: usize) -> Option<Pending<T>> {
         let pending = self.pending.remove(index)?;
-        self.unsent -= usize::from(index < self.unsent);
+        if index < self.unsent {
+            self.unsent -= 1;
+            self.under_way -= pending.entry.len();
+        }
         self.written -= usize::from(index < self.written);
         self.messages -= pending.messages as usize;
         self.bytes -= pending.entry.len();
@@ -291,6 +306,10 @@ impl<T> SendQueue<T> {
             "written, then unsent"
         );
         debug_assert!(self.attached || self.unsent == 0, "detached means nothing was written");
+        debug_assert!(
+            self.under_way <= self.bytes && (self.unsent > 0 || self.under_way == 0),
+            "under way is held"
+        );
         debug_assert!(self.pending.len() <= self.messages, "an entry holds messages");
         debug_assert!(
             !self.pending.is_empty() || (self.messages == 0 && self.bytes == 0),

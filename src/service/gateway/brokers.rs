@@ -119,14 +119,15 @@ impl BrokerLink {
         }
     }
 
-    /// Sends a producer's unsent entries: as far as there is `room`, bytes, and until `left` of the turn's bytes are used up.
-    /// True: there may be more.
+    /// Sends a producer's unsent entries: as far as there is `room`, bytes, until `left` of the turn's bytes are used up, and
+    /// within its window, or `all` of them. True: more can be sent when the outbox has left.
     pub(super) fn send_entries<T>(
         &mut self,
         io: &mut Links,
         id: u64,
         left: &mut usize,
         room: usize,
+        all: bool,
         queue: &mut SendQueue<T>,
     ) -> bool {
         match &mut self.way {
@@ -142,7 +143,10 @@ impl BrokerLink {
                 let before = out.len();
                 let stop = before.saturating_add(room.min(*left));
                 let mut more = false;
-                while !more && let Some(pending) = queue.next_unsent() {
+                while !more
+                    && (all || !queue.is_window_full())
+                    && let Some(pending) = queue.next_unsent()
+                {
                     let (first, last) = (pending.sequence_id, pending.highest_sequence_id);
                     frame::put_send(out, id, first, last, pending.messages, &pending.entry);
                     more = out.len() >= stop;

@@ -56,7 +56,8 @@ impl Gateway {
                     if producer.has_unsent(number)
                         && let Some((broker, room)) = writable(io, links, leg.link, key, all)
                     {
-                        again |= broker.send_entries(io, leg.id, &mut left, room, producer.queue(number));
+                        again |=
+                            broker.send_entries(io, leg.id, &mut left, room, all, producer.queue(number));
                     }
                 }
             }
@@ -64,7 +65,7 @@ impl Gateway {
                 if let (Some(leg), Some(queue)) = (dead_letters, consumer.dead_letters())
                     && let Some((broker, room)) = writable(io, links, leg.link, key, all)
                 {
-                    again |= broker.send_entries(io, leg.id, &mut left, room, queue);
+                    again |= broker.send_entries(io, leg.id, &mut left, room, all, queue);
                 }
             }
             Body::Opening(_) => {}

@@ -116,6 +116,35 @@ fn everything_unconfirmed_is_written_again_with_its_ids() {
 }
 
 #[test]
+fn the_window_closes_at_its_entries_or_bytes_and_a_receipt_opens_it() {
+    let mut queue = attached(-1, -1);
+    for tag in 0..=SEND_WINDOW_ENTRIES_MAX as u32 {
+        assert!(!queue.is_window_full(), "{tag} not written yet");
+        push(&mut queue, 1, tag);
+    }
+    for _ in 0..SEND_WINDOW_ENTRIES_MAX {
+        assert!(!queue.is_window_full());
+        queue.next_unsent().expect("queued");
+    }
+    assert!(queue.is_window_full());
+    assert_eq!(confirmed(&mut queue, 0), Some(0));
+    assert!(!queue.is_window_full());
+
+    let mut queue = attached(-1, -1);
+    for tag in 0..2 {
+        queue.push(vec![7; SEND_WINDOW_BYTES_MAX], 1, false, Instant(tag), 0);
+    }
+    assert!(!queue.is_window_full(), "the largest entry goes alone");
+    queue.next_unsent().expect("queued");
+    assert!(queue.is_window_full());
+    queue.on_detached();
+    assert!(!queue.is_window_full(), "nothing is under way without a link");
+    queue.on_created(&success(0), 1000);
+    queue.next_unsent().expect("to be written again");
+    assert!(queue.is_window_full());
+}
+
+#[test]
 fn receipts_pair_with_the_head() {
     let mut queue = attached(-1, -1);
     (0..3).for_each(|tag| push(&mut queue, 1, tag));
