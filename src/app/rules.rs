@@ -217,6 +217,7 @@ pub(super) fn upkeep(settings: &Settings) -> Upkeep {
         subscriptions: rules.minutes("subscriptionExpiryCheckIntervalInMinutes"),
         sequences: rules.seconds("brokerDeduplicationSnapshotIntervalSeconds"),
         rates: rules.seconds("statsUpdateFrequencyInSecs"),
+        scrub: Duration::from_secs(24 * 3600).saturating_mul(rules.small("scrubIntervalDays")),
         ..Upkeep::default()
     }
 }

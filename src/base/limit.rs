@@ -190,6 +190,13 @@ pub const DEDUP_SNAPSHOT_ENTRIES: u64 = 1000;
 /// Names whose last sequence ids are saved for deduplication (`brokerDeduplicationMaxNumberOfProducers`).
 pub const DEDUP_NAMES_MAX: usize = 10_000;
 
+/// A pass over all segments begins this long after a start, and not sooner after the last one or a busy disk.
+pub const SCRUB_DELAY: Duration = Duration::from_secs(600);
+/// Bytes of segments that one store reads through in a second: a hundredth of what a small disk reads, a terabyte in three days.
+pub const SCRUB_BYTES_PER_SECOND: u64 = 4 << 20;
+/// Small pieces are read no faster than this.
+pub const SCRUB_PIECE_PAUSE_MIN: Duration = Duration::from_millis(10);
+
 // ---- Native clients of the embedded broker
 
 /// Producers and consumers of one connection: bounds what a client makes us remember.

@@ -349,4 +349,8 @@ pub struct HostCounts {
     pub delivered: Flow,
     /// Bytes stored, of loaded topics.
     pub storage_bytes: u64,
+    /// Entries found damaged since the process began, counted each time (`psb_crc_errors_total`).
+    pub damaged: u64,
+    /// Bytes of segments read through to find damage (`psb_scrubbed_bytes_total`).
+    pub scrubbed_bytes: u64,
 }

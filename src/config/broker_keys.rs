@@ -122,6 +122,13 @@ pub const BROKER_KEYS: &[Key] = &[
         "when a journal cannot be written: end the process with code 4, or go on without that store",
     ),
     key(
+        "scrubIntervalDays",
+        COUNT,
+        "7",
+        "d",
+        "all that is stored is read through this often, to find rot; 0: never",
+    ),
+    key(
         "stock",
         FLAG,
         "false",

@@ -7,6 +7,7 @@ use pulsegate::base::id::Position;
 use pulsegate::broker::admin::{AdminAnswer, AdminAsk, Expire, Place, PropertiesChange, StatsOptions};
 use pulsegate::broker::host::Asked;
 use pulsegate::broker::ledgers::position;
+use pulsegate::store::FileName;
 use pulsegate::wire::pulsar::Command;
 use pulsegate::wire::pulsar::proto::{
     CommandGetLastMessageId, CommandProducer, CommandSeek, CommandSubscribe, SubscriptionType,
@@ -366,4 +367,42 @@ fn a_dead_holder_of_a_name_makes_room() {
     assert_eq!(world.produce_as(3, named()), ["c2 probe"]);
     assert_eq!(world.ask(2, Asked::Disconnected), ["c3 produces"], "an end is an answer too");
     assert_eq!(world.ask(2, Asked::Probed { alive: false }), [""; 0]);
+}
+
+/// What lies in segments is read through by and by; rot in it is found and counted although nobody reads it.
+#[test]
+fn rot_in_what_nobody_reads_is_found() {
+    let mut world = World::new();
+    world.produce(1, T);
+    let text = "a message of some length ".repeat(100);
+    for sequence in 0..200 {
+        world.send(1, sequence, &text);
+    }
+    let counts = |world: &mut World| match world.admin(AdminAsk::Counts) {
+        AdminAnswer::Counts(counts) => (counts.scrubbed_bytes, counts.damaged),
+        other => panic!("{other:?}"),
+    };
+    // A checkpoint settles it; the first pass is later than that.
+    world.pass(Duration::from_secs(120));
+    let segment = |(name, bytes): (FileName, &mut Vec<u8>)| match name {
+        FileName::Segment(_) => Some(bytes.len()),
+        _ => None,
+    };
+    let settled: usize = world.disk.files().filter_map(segment).sum();
+    assert!(settled > 400_000, "{settled}");
+    assert_eq!(counts(&mut world), (0, 0));
+    world.pass(Duration::from_secs(600));
+    assert_eq!(counts(&mut world), (settled as u64, 0), "each byte once");
+    let (_, bytes) =
+        world.disk.files().find(|(name, _)| matches!(name, FileName::Segment(_))).expect("a segment");
+    bytes[5000] ^= 1;
+    world.pass(Duration::from_secs(6 * 24 * 3600));
+    assert_eq!(counts(&mut world), (settled as u64, 0), "a pass a week");
+    world.pass(Duration::from_secs(24 * 3600));
+    assert_eq!(counts(&mut world), (2 * settled as u64, 1));
+    // A deleted topic ends with no reads, and does not stop the passes.
+    world.ask(1, Asked::Disconnected);
+    world.admin(AdminAsk::Delete { topic: topic(), force: true });
+    world.pass(Duration::from_secs(15 * 24 * 3600));
+    assert_eq!(counts(&mut world), (2 * settled as u64, 1));
 }

@@ -148,7 +148,13 @@ impl Host {
             HostState::Full => 2,
             HostState::Failed(_) => 3,
         };
-        let mut sums = HostCounts { state, topics: self.names.len() as u64, ..HostCounts::default() };
+        let mut sums = HostCounts {
+            state,
+            topics: self.names.len() as u64,
+            damaged: self.damaged,
+            scrubbed_bytes: self.scrub.bytes,
+            ..HostCounts::default()
+        };
         for (_, entry) in self.topics.iter() {
             sums.storage_bytes += entry.bytes(self.log.state());
             let Some(topic) = entry.topic() else { continue };

@@ -53,6 +53,8 @@ pub struct Upkeep {
     pub idle: Duration,
     /// A checkpoint is made this often, if anything changed.
     pub checkpoint: Duration,
+    /// All that is settled is read through, to find rot (`scrubIntervalDays`); zero: never.
+    pub scrub: Duration,
 }
 
 impl Default for Upkeep {
@@ -68,6 +70,7 @@ impl Default for Upkeep {
             rates: Duration::from_secs(60),
             idle: limit::TOPIC_IDLE_MAX,
             checkpoint: Duration::from_secs(60),
+            scrub: Duration::from_secs(7 * 24 * 3600),
         }
     }
 }

@@ -14,6 +14,7 @@ mod quota;
 mod read;
 mod registry;
 mod route;
+mod scrub;
 mod upkeep;
 
 use std::collections::{BTreeMap, VecDeque};
@@ -138,6 +139,7 @@ pub struct Host {
     asks: Asks,
     /// Entries that were found damaged.
     damaged: u64,
+    scrub: scrub::Scrub,
     replies: VecDeque<Reply>,
     answers: VecDeque<(u64, AdminAnswer)>,
 }
@@ -153,6 +155,7 @@ impl std::fmt::Debug for Host {
 impl Host {
     /// A host over a log that was just opened. Serves after the log's [`Event::Open`]; requests wait until then.
     pub fn new(config: HostConfig, log: Log, clock: Clock) -> Host {
+        let scrub = scrub::Scrub::new(clock.now, config.upkeep.scrub);
         Host {
             alarms: Alarms::new(clock.now, &config.upkeep),
             config,
@@ -178,6 +181,7 @@ impl Host {
             checkpointed: Ticket(0),
             asks: Asks::default(),
             damaged: 0,
+            scrub,
             replies: VecDeque::new(),
             answers: VecDeque::new(),
         }
@@ -301,7 +305,7 @@ impl Host {
                     log::error!("store {store}: entries {first:?} to {behind:?} of {ledger:?} are damaged");
                     self.damaged += behind.0.saturating_sub(first.0);
                 }
-                Event::Scrubbed { .. } => {}
+                Event::Scrubbed { bytes, .. } => self.scrub.on_scrubbed(clock.now, bytes),
                 Event::Checkpoint => self.alarms.on_checkpoint(),
                 Event::CheckpointFailed(error) => {
                     log::warn!("store {}: a checkpoint failed: {error}", self.config.store.0);
@@ -405,7 +409,7 @@ impl Host {
         if self.state == HostState::Recovering {
             return self.room_due;
         }
-        [self.wheel.next(), self.alarms.next(), self.room_due].into_iter().flatten().min()
+        [self.wheel.next(), self.alarms.next(), self.room_due, self.scrub.due].into_iter().flatten().min()
     }
 
     /// The next thing for a client.

@@ -173,6 +173,9 @@ impl Host {
             self.alarms.retry = None;
             self.log.checkpoint();
         }
+        if self.scrub.due.is_some_and(|due| due <= now) {
+            self.scrub(clock);
+        }
         self.on_rounds(clock, catalogue);
     }
 

@@ -139,6 +139,8 @@ fn add_counts(sum: &mut HostCounts, more: &HostCounts) {
     sum.consumers += more.consumers;
     sum.backlog += more.backlog;
     sum.storage_bytes += more.storage_bytes;
+    sum.damaged += more.damaged;
+    sum.scrubbed_bytes += more.scrubbed_bytes;
     for (sum, more) in [(&mut sum.published, &more.published), (&mut sum.delivered, &more.delivered)] {
         sum.rate += more.rate;
         sum.throughput += more.throughput;

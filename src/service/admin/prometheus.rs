@@ -81,6 +81,10 @@ pub(super) fn page(
     }
     page.kind("psb_stores");
     page.sample("psb_stores", "", states.len());
+    page.counter("psb_crc_errors_total");
+    page.sample("psb_crc_errors_total", "where=\"segment\"", counts.damaged);
+    page.counter("psb_scrubbed_bytes_total");
+    page.sample("psb_scrubbed_bytes_total", "", counts.scrubbed_bytes);
     page.process();
     page.namespaces(topics);
     for (name, read) in TOPIC {
@@ -167,6 +171,10 @@ impl Page {
 
     fn kind(&mut self, name: &str) {
         self.line(format_args!("# TYPE {name} gauge"));
+    }
+
+    fn counter(&mut self, name: &str) {
+        self.line(format_args!("# TYPE {name} counter"));
     }
 
     fn sample(&mut self, name: &str, labels: &str, value: impl Display) {

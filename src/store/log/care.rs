@@ -134,9 +134,7 @@ impl Log {
         if let Some(events) = self.reads.on_done(id, &result) {
             let told = events.into_iter().filter(|event| match event {
                 // A segment that was deleted while it was read is no damage.
-                Event::Damaged { ledger, .. } | Event::Scrubbed { ledger, .. } => {
-                    self.state.owner(*ledger).is_some()
-                }
+                Event::Damaged { ledger, .. } => self.state.owner(*ledger).is_some(),
                 _ => true,
             });
             self.events.extend(told);
