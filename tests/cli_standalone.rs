@@ -164,7 +164,14 @@ fn what_a_start_offers_works_and_what_was_confirmed_survives() {
 #[test]
 fn a_stop_saves_what_was_acknowledged_and_two_signals_at_once_are_one() {
     let folder = Folder::new("standalone-stop");
-    let server = Server::start(&folder, &["--cores", "0"]);
+    let server = Server::start(&folder, &["--cores", "0", "--set", "advertisedAddress=broker.example"]);
+    // Ports that the system chose are told as they are.
+    let binary =
+        server.printed.split("pulsar://127.0.0.1:").nth(1).unwrap().split_whitespace().next().unwrap();
+    let found = server.get("/lookup/v2/topic/persistent/public/default/t");
+    assert!(found.contains(&format!("pulsar://broker.example:{binary}\"")), "{found}");
+    let port = server.web.rsplit(':').next().unwrap();
+    assert!(found.contains(&format!("http://broker.example:{port}\"")), "{found}");
     // The subscription is made before the messages.
     let mut waiting = Command::new(PROGRAM)
         .args(["consume", "--server", &server.web, "t", "--subscription", "s", "-n", "2"])

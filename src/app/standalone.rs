@@ -40,8 +40,10 @@ type Hosts = std::sync::Mutex<Vec<Vec<Host>>>;
 
 /// What all cores are made of.
 struct Parts {
-    embedded: Arc<EmbeddedConfig>,
+    embedded: EmbeddedConfig,
     admin: AdminConfig,
+    /// Host name that clients are told.
+    advertised: Option<String>,
     broker: LocalBroker,
     records: Vec<MetaRecord>,
     hosts: Hosts,
@@ -77,10 +79,16 @@ pub(super) fn standalone(plan: &Plan, settings: &Settings, accepted: &Accepted) 
             Gateway::local(Arc::clone(&gateway), cores, seed.wrapping_add(u64::from(shard.0)), parts.broker);
         let mut hosts = parts.hosts.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
         let hosts = std::mem::take(&mut hosts[usize::from(shard.0)]);
-        let embedded = Embedded::new(Arc::clone(&parts.embedded), shard, cores, hosts, &parts.records);
         // Port 0 was given another number.
-        let binary_port = listening[usize::from(Door::BINARY.0)].port();
-        let admin = Admin::new(AdminConfig { binary_port, ..parts.admin.clone() });
+        let port = |door: Door| listening[usize::from(door.0)].port();
+        let binary_port = port(Door::BINARY);
+        let url = parts.advertised.as_ref().map(|host| format!("pulsar://{host}:{binary_port}"));
+        let advertised_web = parts.advertised.as_ref().map(|host| format!("{host}:{}", port(Door::WEB)));
+        let config = EmbeddedConfig { advertised: url.clone(), ..parts.embedded.clone() };
+        let embedded = Embedded::new(Arc::new(config), shard, cores, hosts, &parts.records);
+        let config =
+            AdminConfig { binary_port, advertised_binary: url, advertised_web, ..parts.admin.clone() };
+        let admin = Admin::new(config);
         Standalone::new(gateway, embedded, admin).with_failures(Arc::clone(&failures))
     })
     .map_err(|error| Failure::Other(error.to_string()))?;
@@ -177,15 +185,13 @@ fn parts(
     let cluster = settings.text("clusterName");
     let message_size_max = rules.settings.message_size_max;
     let advertised = Some(settings.text("advertisedAddress")).filter(|host| !host.is_empty());
-    let (web_port, binary_port) = (plan.run.listen[0].port(), plan.run.listen[1].port());
-    let url = |host: &str| format!("pulsar://{host}:{binary_port}");
     let publish_bytes = match settings.count("memoryLimitMB") {
         0 => PUBLISH_BYTES_DEFAULT,
         mebibytes => usize::try_from(mebibytes << 20).unwrap_or(usize::MAX),
     };
     let embedded = EmbeddedConfig {
         stores: data.stores,
-        advertised: advertised.map(url),
+        advertised: None,
         keep_alive: Duration::from_secs(settings.count("keepAliveIntervalSeconds")),
         message_size_max,
         connections_max: usize::try_from(settings.count("brokerMaxConnections")).unwrap_or(0),
@@ -195,15 +201,13 @@ fn parts(
         connections: Arc::new(AtomicUsize::new(0)),
     };
     let admin = AdminConfig {
-        advertised_binary: advertised.map(url),
-        advertised_web: advertised.map(|host| format!("{host}:{web_port}")),
         defaults: rules.clone(),
         partitions_max: u32::try_from(settings.count("maxNumPartitionsPerPartitionedTopic")).unwrap_or(0),
         tenants_max: usize::try_from(settings.count("maxTenants")).unwrap_or(0),
         force_delete_tenant: settings.flag("forceDeleteTenantAllowed"),
         force_delete_namespace: settings.flag("forceDeleteNamespaceAllowed"),
         runtime: settings.shown(),
-        ..AdminConfig::new(cluster, data.stores, binary_port)
+        ..AdminConfig::new(cluster, data.stores, 0)
     };
     let clock = Clock { now: Instant(0), wall: UnixMillis(host::wall_ms().cast_signed()) };
     let mut hosts: Vec<Vec<Host>> = (0..cores).map(|_| Vec::new()).collect();
@@ -218,7 +222,8 @@ fn parts(
         hosts[usize::from(store.0) % cores].push(Host::new(config, log, clock));
     }
     Parts {
-        embedded: Arc::new(embedded),
+        embedded,
+        advertised: advertised.map(str::to_owned),
         admin,
         broker: LocalBroker { stores: data.stores, message_size_max },
         records,

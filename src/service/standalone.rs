@@ -25,22 +25,27 @@ const ROUNDS_MAX: usize = 4;
 const ADMIN_TIMER: u64 = 0x22 << 56;
 /// Token of the timer that ends a stop.
 const STOP_TIMER: u64 = 0x23 << 56;
-/// After the last client a core stays so long: acknowledgements are saved with a delay (`cursorFlushIntervalMs`, 20 ms), and the
-/// journal then wants a flush.
-const SETTLE_TIME: Duration = Duration::from_millis(150);
+/// During a stop a core looks this often whether the other cores' clients are gone, and whether its stores are at rest.
+const STOP_STEP: Duration = Duration::from_millis(5);
+/// Times that stores must be at rest in a row: mail of other cores may have been on its way at the first look.
+const STOP_LOOKS: u32 = 2;
 
 type Tell = Box<dyn Fn(StoreId, &str) + Send + Sync>;
 
-/// What all cores know of stores that failed.
+/// What all cores know of each other: stores that failed, and how far a stop has come.
 pub struct Failures {
     count: AtomicUsize,
+    /// Cores, and those of them whose clients are gone.
+    cores: AtomicUsize,
+    quiet: AtomicUsize,
     tell: Tell,
 }
 
 impl Failures {
     /// `tell` is called once for each store whose journal failed while it ran, with the reason.
     pub fn new(tell: impl Fn(StoreId, &str) + Send + Sync + 'static) -> Failures {
-        Failures { count: AtomicUsize::new(0), tell: Box::new(tell) }
+        let [count, cores, quiet] = [0; 3].map(AtomicUsize::new);
+        Failures { count, cores, quiet, tell: Box::new(tell) }
     }
 }
 
@@ -67,20 +72,24 @@ enum Stop {
     No,
     /// Clients are being closed.
     Clients,
-    /// What they left behind is being saved.
-    Settling,
+    /// Ours are gone; those of other cores may still use our topics.
+    Others,
+    /// What they left behind is being saved; so often in a row nothing was left to do.
+    Settling(u32),
     Done,
 }
 
 impl Standalone {
     /// The parts of one core. The gateway is one in front of the embedded broker ([`Gateway::local`]).
     pub fn new(gateway: Gateway, embedded: Embedded, admin: Admin) -> Standalone {
+        let failures = Failures::new(|_, _| {});
+        failures.cores.store(1, Relaxed);
         Standalone {
             gateway,
             embedded,
             admin,
             admin_at: Instant::FAR,
-            failures: Arc::new(Failures::new(|_, _| {})),
+            failures: Arc::new(failures),
             failed: BTreeSet::new(),
             disk_failed: true,
             said: Some(usize::MAX),
@@ -90,6 +99,7 @@ impl Standalone {
 
     /// The same; `failures` is shared by all cores.
     pub fn with_failures(self, failures: Arc<Failures>) -> Standalone {
+        failures.cores.fetch_add(1, Relaxed);
         Standalone { failures, ..self }
     }
 
@@ -121,8 +131,28 @@ impl Standalone {
 
     fn look_after_stop(&mut self, io: &mut Links) {
         if self.stop == Stop::Clients && self.gateway.is_quiet() && self.embedded.is_quiet() {
-            self.stop = Stop::Settling;
-            io.arm(io.clock().now + SETTLE_TIME, STOP_TIMER);
+            self.failures.quiet.fetch_add(1, Relaxed);
+            self.stop = Stop::Others;
+            io.arm(io.clock().now, STOP_TIMER);
+        }
+    }
+
+    fn go_on_stopping(&mut self, io: &mut Links) {
+        let all_quiet = self.failures.quiet.load(Relaxed) >= self.failures.cores.load(Relaxed);
+        self.stop = match self.stop {
+            Stop::Others if all_quiet => {
+                self.embedded.save_all(io);
+                Stop::Settling(0)
+            }
+            Stop::Settling(looks) if self.embedded.settle_down() => match looks + 1 {
+                STOP_LOOKS => Stop::Done,
+                looks => Stop::Settling(looks),
+            },
+            Stop::Settling(_) => Stop::Settling(0),
+            stop => stop,
+        };
+        if self.stop != Stop::Done {
+            io.arm(io.clock().now + STOP_STEP, STOP_TIMER);
         }
     }
 
@@ -250,8 +280,7 @@ impl Handler for Standalone {
 
     fn on_timer(&mut self, io: &mut Links, token: u64) {
         if token == STOP_TIMER {
-            self.stop = Stop::Done;
-            return;
+            return self.go_on_stopping(io);
         }
         if token == ADMIN_TIMER {
             self.admin_at = Instant::FAR;

@@ -70,23 +70,21 @@ fn watch(mesh: &Mesh, inbox: &Receiver<Command>) {
             Ok(Command::End) | Err(RecvTimeoutError::Disconnected) => return,
             Err(RecvTimeoutError::Timeout) => {
                 let now = clock::monotonic();
-                let mut all_sleep = true;
-                for (shard, seen) in seen.iter_mut().enumerate() {
-                    all_sleep &= look(mesh, ShardId(shard as u16), seen, now);
-                }
-                tick = if all_sleep { TICK_AT_REST } else { TICK };
+                let looks =
+                    (0..).map(ShardId).zip(&mut seen).map(|(shard, seen)| look(mesh, shard, seen, now));
+                tick = looks.min().unwrap_or(TICK_AT_REST);
             }
         }
     }
 }
 
-/// Looks at one core. True: it sleeps as it should, or has ended.
-fn look(mesh: &Mesh, shard: ShardId, seen: &mut Seen, now: Instant) -> bool {
+/// Looks at one core, and says when to look again: not before the one that sleeps as it should could have overslept.
+fn look(mesh: &Mesh, shard: ShardId, seen: &mut Seen, now: Instant) -> Duration {
     let pulse = mesh.pulse(shard);
     let (beats, asleep_until) =
         (pulse.beats.load(Ordering::SeqCst), pulse.asleep_until.load(Ordering::SeqCst));
     if beats == 0 || pulse.ended.load(Ordering::SeqCst) {
-        return true;
+        return TICK_AT_REST;
     }
     let called = mesh.is_rung(shard) || pulse.woken.load(Ordering::SeqCst);
     let state = (beats, asleep_until, called);
@@ -114,5 +112,9 @@ fn look(mesh: &Mesh, shard: ShardId, seen: &mut Seen, now: Instant) -> bool {
             waker.wake_by_ref();
         }
     }
-    asleep_until != 0 && !called && !stands && Instant(asleep_until).since(now) > TICK_AT_REST
+    if asleep_until == 0 || called || stands {
+        return TICK;
+    }
+    let overslept = Instant(asleep_until) + STALL_MAX;
+    overslept.since(now).clamp(TICK, TICK_AT_REST)
 }

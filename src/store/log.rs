@@ -260,6 +260,11 @@ impl Log {
         self.is_open() && self.journal.takes_off()
     }
 
+    /// Nothing is on its way into the journal.
+    pub fn is_quiet(&self) -> bool {
+        self.journal.is_quiet()
+    }
+
     /// Something was appended and is not yet in a frame.
     pub fn has_waiting(&self) -> bool {
         self.journal.has_waiting()

@@ -17,6 +17,8 @@ use crate::store::Record;
 
 /// Topics are looked after in turn, a part of them at a time, so that ten thousand do not hold up their core.
 const TICKS: u32 = 10;
+/// A part is not smaller than this: a core that rests is to be woken seldom.
+const TICK_TOPICS_MIN: usize = 500;
 
 /// Something that is done again and again.
 #[derive(Debug)]
@@ -67,7 +69,7 @@ impl Alarms {
             flush: None,
             heartbeat: None,
             retry: None,
-            tick: Round::new(now, upkeep.tick / TICKS),
+            tick: Round::new(now, upkeep.tick),
             visited: 0,
             expiry: Round::new(now, upkeep.expiry),
             quota: Round::new(now, upkeep.quota),
@@ -211,9 +213,12 @@ impl Host {
         keys.into_iter().for_each(|key| visit(self, key));
     }
 
-    /// The next tenth of all topics.
+    /// The next part of all topics: a tenth, if there are many.
     fn tick(&mut self, clock: Clock, catalogue: &Catalogue) {
-        let count = self.topics.len().div_ceil(TICKS as usize).max(1);
+        let parts =
+            u32::try_from(self.topics.len().div_ceil(TICK_TOPICS_MIN)).unwrap_or(TICKS).clamp(1, TICKS);
+        self.alarms.tick = Round::new(clock.now, self.config.upkeep.tick / parts);
+        let count = self.topics.len().div_ceil(parts as usize).max(1);
         let next = self.topics.iter().skip(self.alarms.visited).take(count);
         let keys: Vec<Key> = next.map(|(key, _)| key).collect();
         self.alarms.visited = if keys.len() < count { 0 } else { self.alarms.visited + count };
@@ -271,6 +276,30 @@ impl Host {
         if let Some(entry) = self.topics.get_mut(key) {
             (entry.is_leaving, entry.body) = (false, Body::Resting);
         }
+    }
+
+    /// The process is to stop: what is saved with a delay is saved now.
+    pub fn save_all(&mut self, clock: Clock) {
+        self.alarms.flush = None;
+        self.unsaved.clear();
+        let keys: Vec<Key> = self.topics.iter().map(|(key, _)| key).collect();
+        for key in keys {
+            if let Some(entry) = self.topics.get_mut(key) {
+                entry.is_unsaved = false;
+            }
+            self.poke(key, Topic::save_cursors);
+            self.poke(key, Topic::save_sequences);
+            self.carry(clock, key);
+        }
+    }
+
+    /// True: nothing is on its way to the disk, and the last frame is proven.
+    pub fn settle_down(&mut self) -> bool {
+        if !matches!(self.state, HostState::Open | HostState::Full) {
+            return true;
+        }
+        self.log.heartbeat();
+        self.pending.is_empty() && self.unsaved.is_empty() && self.log.is_quiet()
     }
 
     /// How far the slowest durable subscription is. `None`: there is none.

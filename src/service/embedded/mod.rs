@@ -361,6 +361,24 @@ impl Embedded {
         self.close_all(io);
     }
 
+    /// What is usually saved with a delay is saved now: nobody uses the topics any more.
+    pub fn save_all(&mut self, io: &Links) {
+        for hosted in &mut self.hosts {
+            hosted.host.save_all(io.clock());
+            hosted.stirred = true;
+        }
+    }
+
+    /// Brings the stores to rest. False: there is something to wait for.
+    pub fn settle_down(&mut self) -> bool {
+        let mut settled = true;
+        for hosted in &mut self.hosts {
+            settled &= !hosted.stirred && hosted.host.settle_down();
+            hosted.stirred = true;
+        }
+        settled
+    }
+
     /// Nothing is left to wait for after [`Embedded::on_stop`].
     pub fn is_quiet(&self) -> bool {
         self.stopping && self.clients.is_empty()
