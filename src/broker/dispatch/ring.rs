@@ -7,9 +7,10 @@ use crate::base::limit::RING_POINTS;
 use crate::broker::event::ClientKey;
 use crate::wire::pulsar::hash::murmur3_32;
 
-/// Slot of a hash: 1 to 65535; 0 stands for "not set".
+/// Slot of a hash: its lower 16 bits, but 1 for 0, which stands for "not set" (as a 4.0.7 broker routes keys to ranges: observed;
+/// applications compute ranges for their keys).
 pub(in crate::broker) fn slot_of(hash: u32) -> u16 {
-    (hash % 65_535 + 1) as u16
+    ((hash & 0xffff) as u16).max(1)
 }
 
 /// The points of all consumers.
@@ -47,6 +48,13 @@ mod tests {
 
     fn key(id: u64) -> ClientKey {
         ClientKey { connection: ConnectionId(id), id }
+    }
+
+    #[test]
+    fn slots_are_those_of_the_original() {
+        // Key `a` hashes to 1009084850, `hello` to 613153351.
+        let slots = [1_009_084_850, 613_153_351, 0, 0x5_0000, u32::MAX].map(slot_of);
+        assert_eq!(slots, [27_058, 64_071, 1, 1, 65_535]);
     }
 
     #[test]
