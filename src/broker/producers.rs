@@ -48,6 +48,8 @@ pub(super) struct Producer {
 /// What the topic knows that decides about producers.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Gate<'a> {
+    /// The topic's name, for refusals.
+    pub(super) topic: &'a str,
     pub(super) settings: &'a Settings,
     pub(super) fenced: bool,
     pub(super) terminated: bool,
@@ -234,8 +236,7 @@ impl Producers {
             return Err(Refusal::new(ServerError::ProducerBusy, "Topic reached max producers limit"));
         }
         if self.names.contains_key(&request.name) && !fencing {
-            let text = format!("Producer with name '{}' is already connected to topic", request.name);
-            return Err(Refusal::new(ServerError::ProducerBusy, text));
+            return Err(name_in_use(&request.name, gate.topic));
         }
         Ok(())
     }
@@ -349,8 +350,7 @@ impl Producers {
         for request in asking {
             let holder = self.names.get(&request.name).copied();
             if alive && holder.is_some_and(|holder| holder.connection == probed) {
-                let text = format!("Producer with name '{}' is already connected to topic", request.name);
-                let refusal = Refusal::new(ServerError::ProducerBusy, text);
+                let refusal = name_in_use(&request.name, gate.topic);
                 out.error(request.key.connection, request.request_id, &refusal);
             } else {
                 self.admit(request, gate, out);
@@ -467,6 +467,12 @@ fn close_producer(producer_id: u64) -> Command {
         assigned_broker_service_url: None,
         assigned_broker_service_url_tls: None,
     })
+}
+
+/// In the words of a 4.0.7 broker (observed).
+fn name_in_use(name: &str, topic: &str) -> Refusal {
+    let text = format!("Producer with name '{name}' is already connected to topic '{topic}'");
+    Refusal::new(ServerError::ProducerBusy, text)
 }
 
 #[cfg(test)]

@@ -210,7 +210,7 @@ impl Topic {
         {
             return self.out.error(connection, command.request_id, &refusal);
         }
-        let gate = gate(self.view(), &self.settings, clock);
+        let gate = gate(&self.name, self.view(), &self.settings, clock);
         let last_sequence = |name: &str| self.publisher.last_sequence(name);
         self.producers.create(connection, command, generated, last_sequence, gate, &mut self.out);
     }
@@ -237,7 +237,7 @@ impl Topic {
         if !alive {
             self.on_disconnect(clock, connection);
         }
-        let gate = gate(self.view(), &self.settings, clock);
+        let gate = gate(&self.name, self.view(), &self.settings, clock);
         self.producers.on_probe(connection, alive, gate, &mut self.out);
         self.subscribe_after_probe(clock, connection, alive);
     }
@@ -365,12 +365,13 @@ impl Topic {
 }
 
 /// What decides about producers.
-fn gate(
+fn gate<'a>(
+    topic: &'a str,
     (fenced, terminated, blocked): (bool, bool, Option<ServerError>),
-    settings: &Settings,
+    settings: &'a Settings,
     clock: Clock,
-) -> Gate<'_> {
-    Gate { settings, fenced, terminated, blocked, now_ms: clock.wall.0.cast_unsigned() }
+) -> Gate<'a> {
+    Gate { topic, settings, fenced, terminated, blocked, now_ms: clock.wall.0.cast_unsigned() }
 }
 
 #[cfg(test)]

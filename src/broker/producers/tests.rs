@@ -1,6 +1,8 @@
 use super::*;
 use ProducerAccessMode::{Exclusive, ExclusiveWithFencing, Shared, WaitForExclusive};
 
+const TOPIC: &str = "persistent://public/default/t";
+
 struct World {
     producers: Producers,
     settings: Settings,
@@ -55,6 +57,7 @@ impl World {
             ..CommandProducer::default()
         };
         let gate = Gate {
+            topic: TOPIC,
             settings: &self.settings,
             fenced: self.fenced,
             terminated: self.terminated,
@@ -73,6 +76,7 @@ impl World {
 
     fn probe(&mut self, connection: u64, alive: bool) -> Vec<Seen> {
         let gate = Gate {
+            topic: TOPIC,
             settings: &self.settings,
             fenced: self.fenced,
             terminated: self.terminated,
@@ -95,11 +99,13 @@ impl World {
                     epoch: success.topic_epoch,
                     ready: success.producer_ready.expect("always said"),
                 },
-                Output::Send { to, command: Command::Error(error) } => Seen::Refused {
-                    to: to.0,
-                    request: error.request_id,
-                    code: ServerError::from_wire(error.error).expect("one of ours"),
-                },
+                Output::Send { to, command: Command::Error(error) } => {
+                    if let Some(named) = error.message.split_once(" is already connected to topic ") {
+                        assert_eq!(named.1, format!("'{TOPIC}'"), "clients are told where");
+                    }
+                    let code = ServerError::from_wire(error.error).expect("one of ours");
+                    Seen::Refused { to: to.0, request: error.request_id, code }
+                }
                 Output::Send { to, command: Command::CloseProducer(close) } => {
                     assert_eq!(close.request_id, u64::MAX);
                     Seen::Closed { to: to.0, producer: close.producer_id }
@@ -219,7 +225,8 @@ fn a_holder_is_told_once_its_epoch_is_durable() {
         producer_access_mode: Some(Exclusive as i32),
         ..CommandProducer::default()
     };
-    let gate = Gate { settings: &world.settings, fenced: false, terminated: false, blocked: None, now_ms: 0 };
+    let (settings, fenced, terminated) = (&world.settings, false, false);
+    let gate = Gate { topic: TOPIC, settings, fenced, terminated, blocked: None, now_ms: 0 };
     world.producers.create(key.connection, command, || "a".into(), |_| -1, gate, &mut world.out);
     assert!(matches!(world.out.pop(), Some(Output::Save { .. })));
     assert!(world.out.pop().is_none());

@@ -35,8 +35,14 @@ impl World {
             out: Outbox::default(),
         };
         let command = CommandProducer { producer_id: KEY.id, ..CommandProducer::default() };
-        let gate =
-            Gate { settings: &world.settings, fenced: false, terminated: false, blocked: None, now_ms: 0 };
+        let gate = Gate {
+            topic: "t",
+            settings: &world.settings,
+            fenced: false,
+            terminated: false,
+            blocked: None,
+            now_ms: 0,
+        };
         world.producers.create(KEY.connection, command, || "a".into(), |_| -1, gate, &mut world.out);
         world.out.pop();
         world
