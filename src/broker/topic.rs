@@ -190,8 +190,7 @@ impl Topic {
             Command::Unsubscribe(ask) => self.unsubscribe(clock, key(ask.consumer_id), &ask),
             Command::GetLastMessageId(ask) => self.last_message_id(key(ask.consumer_id), ask.request_id),
             Command::CloseConsumer(close) => {
-                self.remove_consumer(clock, key(close.consumer_id));
-                self.out.success(connection, close.request_id);
+                self.close_consumer(clock, key(close.consumer_id), close.request_id);
             }
             _ => {}
         }

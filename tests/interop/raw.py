@@ -6,7 +6,7 @@ import socket
 import struct
 
 CONNECT, CONNECTED, SUBSCRIBE, MESSAGE, ACK, FLOW, SUCCESS, ERROR, PING, PONG = 2, 3, 4, 9, 10, 11, 13, 14, 18, 19
-LOOKUP, LOOKUP_RESPONSE, ACK_RESPONSE = 23, 24, 38
+LOOKUP, LOOKUP_RESPONSE, ACTIVE_CONSUMER_CHANGE, ACK_RESPONSE = 23, 24, 31, 38
 SHARED, FAILOVER, EARLIEST = 1, 2, 1
 
 
@@ -68,6 +68,7 @@ class Connection:
     def __init__(self, binary, timeout=15):
         host, _, port = binary.removeprefix("pulsar://").partition(":")
         self.socket = socket.create_connection((host, int(port)), timeout=timeout)
+        self.active = {}  # by Failover consumer, what was said last
         self.command(CONNECT, {1: "by-hand", 4: 19})
         self.expect(CONNECTED)
 
@@ -98,6 +99,9 @@ class Connection:
             base = fields(frame[4:4 + size])
             if base[1] == PING:
                 self.command(PONG, {})
+            if base[1] == ACTIVE_CONSUMER_CHANGE:
+                change = fields(base[base[1]])
+                self.active[change[1]] = bool(change.get(2, 0))
             if base[1] in kinds:
                 return base[1], fields(base[base[1]])
             if base[1] == ERROR:
@@ -134,6 +138,11 @@ class Connection:
 
     def acknowledge(self, consumer_id, place):
         self.command(ACK, {1: consumer_id, 2: 0, 3: message({1: place[0], 2: place[1]})})
+
+    def settle(self, wanted):
+        """Waits until the broker has said of each of these Failover consumers whether it is the active one, and it is as wanted."""
+        while {number: self.active.get(number) for number in wanted} != wanted:
+            self.expect(ACTIVE_CONSUMER_CHANGE)
 
     def next_consumer(self):
         """The consumer to which the next message goes."""

@@ -206,6 +206,20 @@ impl Topic {
         }
     }
 
+    /// CLOSE_CONSUMER. What was acknowledged is durable once it is answered: most clients ask for no other confirmation.
+    pub(super) fn close_consumer(&mut self, clock: Clock, key: ClientKey, request_id: u64) {
+        let name = self.consumers.get(&key).cloned();
+        self.remove_consumer(clock, key);
+        let saving = name.and_then(|name| {
+            let found = self.subscriptions.get_mut(&name).filter(|found| found.durable && !found.fenced)?;
+            found.save(&name, &mut self.out).or(found.saving)
+        });
+        match saving {
+            Some(id) => self.out.hold(id, key.connection, success(request_id)),
+            None => self.out.success(key.connection, request_id),
+        }
+    }
+
     /// A consumer that requests name is not there.
     fn unknown_consumer(&mut self, key: ClientKey, request_id: u64) {
         let refusal = Refusal::new(ServerError::MetadataError, "Consumer not found");

@@ -1,6 +1,4 @@
 """C18, C19: topics and subscriptions that nobody uses."""
-import time
-
 import pulsar
 import pytest
 from rest import path_of
@@ -15,15 +13,16 @@ def listed(rest, topic):
 
 
 def test_c18_an_idle_topic_goes_unless_subscribed(client, rest, topic):
-    kept = f"{topic}-kept"
-    client.subscribe(kept, "s").close()
-    producer = client.create_producer(topic)
+    subscribed, produced_to, idle = (f"{topic}-{kind}" for kind in ("subscribed", "produced-to", "idle"))
+    client.subscribe(subscribed, "s").close()
+    producer = client.create_producer(produced_to)
     send(producer, 1)
-    time.sleep(3)
-    assert listed(rest, topic), "its producer is connected"
+    client.create_producer(idle).close()
+    eventually(lambda: not listed(rest, idle), seconds=30)
+    assert listed(rest, produced_to), "its producer is connected"
     producer.close()
-    eventually(lambda: not listed(rest, topic), seconds=6)
-    assert listed(rest, kept)
+    eventually(lambda: not listed(rest, produced_to), seconds=30)
+    assert listed(rest, subscribed)
 
 
 @pytest.mark.timeout(300)

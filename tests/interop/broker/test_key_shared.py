@@ -1,12 +1,11 @@
 """C36, C37: messages of one key go to one consumer at a time."""
 import random
 import threading
-import time
 from collections import defaultdict
 
 import pulsar
 import pytest
-from steps import drain, names, send, silent
+from steps import drain, eventually, names, send, silent
 
 KIND = pulsar.ConsumerType
 KEYS, EACH = 100, 50
@@ -83,7 +82,6 @@ def test_c36_a_key_is_at_one_consumer_at_a_time(connect, topic):
     for worker in workers:
         worker.start()
     producer = connect().create_producer(topic, max_pending_messages=1000, block_if_queue_full=True)
-    begin = time.monotonic()
     sent = defaultdict(int)
     order = [key for key in range(KEYS) for _ in range(EACH)]
     choice.shuffle(order)
@@ -96,9 +94,7 @@ def test_c36_a_key_is_at_one_consumer_at_a_time(connect, topic):
         if count in (1800, 3500):
             workers.pop(choice.randrange(len(workers))).leave()
     producer.flush()
-    while time.monotonic() - begin < 60 and sum(map(len, audit.seen.values())) < KEYS * EACH:
-        time.sleep(0.05)
-    time.sleep(0.5)
+    eventually(lambda: sum(map(len, audit.seen.values())) == KEYS * EACH, seconds=60)
     for worker in workers:
         worker.leave()
     assert not audit.faults, f"{len(audit.faults)}, first {audit.faults[:3]}"
