@@ -134,9 +134,7 @@ fn url(target: &str, server: &str, kind: &str, rest: &str) -> Result<String, Fai
     }
     let topic = TopicName::parse(target)
         .map_err(|error| wrong(format!("{error}; write my-topic or persistent://tenant/namespace/topic")))?;
-    let domain = if topic.is_persistent() { "persistent" } else { "non-persistent" };
-    let (namespace, local) = (topic.namespace(), escaped(topic.local()));
-    Ok(format!("ws://{server}/ws/v2/{kind}/{domain}/{namespace}/{local}{rest}"))
+    Ok(format!("ws://{server}/ws/v2/{kind}/{}{rest}", topic.path()))
 }
 
 /// One segment of a path.

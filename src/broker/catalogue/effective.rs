@@ -187,10 +187,13 @@ impl Catalogue {
         self.effective(topic, broker).settings
     }
 
-    /// Whether topics of a namespace, `tenant/namespace`, are made when they are first used. None are where there is no namespace.
+    /// Whether topics of a namespace are made when they are first used. None are where there is no namespace.
     pub fn auto_creation(&self, namespace: &str, broker: &Effective) -> AutoCreation {
         let Some(policies) = self.namespace(namespace) else {
-            return AutoCreation { allowed: false, partitions: None };
+            return match names::is_implied(namespace) {
+                true => broker.auto_creation,
+                false => AutoCreation { allowed: false, partitions: None },
+            };
         };
         match policies.get("autoTopicCreationOverride").and_then(Value::as_object) {
             Some(given) => {

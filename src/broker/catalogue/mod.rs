@@ -38,6 +38,7 @@ pub use shape::Shape;
 
 pub use crate::broker::admin::Refused;
 use crate::wire::route::TopicName;
+use crate::wire::route::topic::is_in_namespace;
 
 /// A value and the version by which the meta store knows it.
 #[derive(Clone, Debug, PartialEq)]
@@ -181,6 +182,11 @@ impl Catalogue {
         self.namespaces.get(name).map(|found| &found.value)
     }
 
+    /// Whether there may be topics in a namespace.
+    pub fn has_namespace(&self, name: &str) -> bool {
+        self.namespaces.contains_key(name) || names::is_implied(name)
+    }
+
     /// The record of a partitioned topic, by its base name; `None`: it is no partitioned topic.
     pub fn partitioned(&self, base: &TopicName) -> Option<&Partitioned> {
         self.partitioned.get(base.as_str()).map(|found| &found.value)
@@ -195,6 +201,7 @@ impl Catalogue {
     pub fn partitioned_of(&self, namespace: &str) -> impl Iterator<Item = (&str, &Partitioned)> {
         let of = |domain: &str| {
             below(&self.partitioned, format!("{domain}://{namespace}/"))
+                .filter(|(name, _)| is_in_namespace(name, namespace))
                 .map(|(name, found)| (name, &found.value))
         };
         of("non-persistent").chain(of("persistent"))

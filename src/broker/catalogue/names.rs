@@ -2,20 +2,22 @@
 
 use crate::broker::catalogue::Refused;
 use crate::wire::route::TopicName;
-use crate::wire::route::topic::is_name;
+use crate::wire::route::topic::{has_cluster, is_name};
 
 /// A tenant's, namespace's or cluster's name; `kind` begins the refusal.
 pub fn check(kind: &str, name: &str) -> Result<(), Refused> {
     if is_name(name) { Ok(()) } else { Err(Refused::new(412, format!("{kind} name is not valid"))) }
 }
 
-/// A topic's name of the modern form. The older one with a cluster survives nowhere and is refused.
+/// A topic's name, also of the older form: where the local part has a slash, what is before it is a namespace behind a cluster.
 pub fn topic(text: &str) -> Result<TopicName, Refused> {
-    let name = TopicName::parse(text).map_err(|error| Refused::new(412, error.to_string()))?;
-    if name.namespace().matches('/').count() != 1 {
-        return Err(Refused::new(412, format!("Invalid topic name: {name}: a local name has no slash")));
-    }
-    Ok(name)
+    TopicName::parse(text).map_err(|error| Refused::new(412, error.to_string()))
+}
+
+/// Whether a namespace needs not be made before it has topics: those of the older form, `tenant/cluster/namespace`, but for the
+/// cluster `global` (observed of a 4.0.7 broker). They have no policies.
+pub fn is_implied(namespace: &str) -> bool {
+    has_cluster(namespace) && namespace.split('/').nth(1) != Some("global")
 }
 
 /// A subscription's name: not blank, and none that the broker keeps for itself.

@@ -228,7 +228,9 @@ impl Catalogue {
             return Err(Refused::new(412, "Partitioned Topic Name should not contain '-partition-'"));
         }
         let partitions = partition_count(partitions, most, 406)?;
-        self.namespace(topic.namespace()).ok_or_else(|| Refused::new(404, "Namespace not found"))?;
+        if !self.has_namespace(topic.namespace()) {
+            return Err(Refused::new(404, "Namespace not found"));
+        }
         if self.partitioned.contains_key(topic.as_str()) {
             return Err(Refused::new(409, "This topic already exists"));
         }

@@ -38,6 +38,31 @@ fn topic(text: &str) -> TopicName {
     names::topic(text).expect("a topic name")
 }
 
+#[test]
+fn names_with_a_cluster_need_no_namespace_and_share_none() {
+    let mut catalogue = started();
+    let broker = Effective::default();
+    for (namespace, there) in
+        [("a/b/c", true), ("public/global/c", false), ("public/x", false), ("public/default", true)]
+    {
+        assert_eq!(catalogue.has_namespace(namespace), there, "{namespace}");
+        let allowed = catalogue.allows_auto_creation(namespace, &broker);
+        assert_eq!(allowed, there && broker.auto_creation.allowed, "{namespace}");
+    }
+    let older = topic("persistent://public/default/a/b");
+    assert_eq!((older.namespace(), older.local()), ("public/default/a", "b"));
+    let plan = catalogue.plan_partitioned(&older, 2, &Map::new(), 0).expect("a plan");
+    catalogue.apply_plan(&plan, 7);
+    let of = |namespace| catalogue.partitioned_of(namespace).map(|(name, _)| name).collect::<Vec<_>>();
+    assert_eq!(of("public/default/a"), [older.as_str()]);
+    assert_eq!(of("public/default"), [""; 0], "another namespace");
+    assert_eq!(
+        catalogue.effective(&older, &broker).retention,
+        broker.retention,
+        "no policies of public/default"
+    );
+}
+
 #[track_caller]
 fn refusal(plan: Plan) -> (u16, String) {
     let refused = plan.expect_err("a refusal");

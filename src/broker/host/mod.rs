@@ -37,6 +37,7 @@ use crate::store::{Completion, DiskError, DiskOp, Event, Log, OpId, ReadId, Stor
 use crate::wire::pulsar::Command;
 use crate::wire::pulsar::proto::ServerError;
 use crate::wire::route::TopicName;
+use crate::wire::route::topic::is_in_namespace;
 use answer::Asks;
 use read::SearchFor;
 use registry::{Body, Entry, Waiting};
@@ -255,9 +256,7 @@ impl Host {
     pub fn on_catalogue(&mut self, clock: Clock, catalogue: &Catalogue, keys: &[&str]) {
         let concerns = |name: &str| {
             keys.iter().any(|key| match key.split_once('/') {
-                Some(("namespace", namespace)) => name.split_once("://").is_some_and(|(_, rest)| {
-                    rest.strip_prefix(namespace).is_some_and(|local| local.starts_with('/'))
-                }),
+                Some(("namespace", namespace)) => is_in_namespace(name, namespace),
                 Some(("policies", topic)) => {
                     TopicName::parse(name).is_ok_and(|name| name.base().as_str() == topic)
                 }

@@ -20,6 +20,7 @@ use crate::store::{self, LogError, Record, State, Ticket, TopicId, TopicPut};
 use crate::wire::pulsar::Command;
 use crate::wire::pulsar::proto::ServerError;
 use crate::wire::route::TopicName;
+use crate::wire::route::topic::is_in_namespace;
 
 /// Names that begin like this are ours: no client can name them.
 const HIDDEN: char = '\0';
@@ -179,7 +180,7 @@ impl Host {
             }
             Err(error) => return refuse(ServerError::InvalidTopicName, error.to_string()),
         };
-        if catalogue.namespace(topic.namespace()).is_none() {
+        if !catalogue.has_namespace(topic.namespace()) {
             return refuse(ServerError::TopicNotFound, "Namespace not found".to_owned());
         }
         let missing = || refuse(ServerError::TopicNotFound, format!("Topic {name} does not exist"));
@@ -258,14 +259,15 @@ impl Host {
         Ok(())
     }
 
-    /// Full names of a namespace's topics, `tenant/namespace`; of all without one.
+    /// Full names of a namespace's topics; of all without one.
     pub(super) fn names_of(&self, namespace: Option<&str>) -> Vec<Arc<str>> {
         let Some(namespace) = namespace else { return self.names.keys().cloned().collect() };
         let mut found = Vec::new();
         for domain in ["persistent", "non-persistent"] {
             let prefix: Arc<str> = format!("{domain}://{namespace}/").into();
-            let names = self.names.range(prefix.clone()..);
-            found.extend(names.map(|(name, _)| name.clone()).take_while(|name| name.starts_with(&*prefix)));
+            let names = self.names.range(prefix.clone()..).map(|(name, _)| name);
+            let names = names.take_while(|name| name.starts_with(&*prefix));
+            found.extend(names.filter(|name| is_in_namespace(name, namespace)).cloned());
         }
         found
     }

@@ -216,7 +216,10 @@ impl<'a> Cx<'a> {
     /// The topic of a path, whose namespace must exist.
     pub(super) fn known_topic(&mut self) -> Flow<TopicName> {
         let topic = self.topic()?;
-        self.known_namespace("Namespace not found")?;
+        self.check(|cx| match cx.catalogue.has_namespace(topic.namespace()) {
+            true => Ok(()),
+            false => Err(Refused::new(404, "Namespace not found")),
+        })?;
         Ok(topic)
     }
 

@@ -154,10 +154,13 @@ fn grants(cx: &mut Cx<'_>, kind: &str) -> Flow<WebAnswer> {
 }
 
 /// Changes one of the maps of permissions.
-pub(super) fn change_grants(cx: &mut Cx<'_>, edit: impl Fn(&mut Map<String, Value>)) -> Flow<WebAnswer> {
-    let namespace = cx.namespace()?;
+pub(super) fn change_grants(
+    cx: &mut Cx<'_>,
+    namespace: &str,
+    edit: impl Fn(&mut Map<String, Value>),
+) -> Flow<WebAnswer> {
     cx.write(|catalogue| {
-        catalogue.plan_policies(&namespace, |policies| {
+        catalogue.plan_policies(namespace, |policies| {
             let mut auth =
                 policies.get("auth_policies").and_then(Value::as_object).cloned().unwrap_or_default();
             edit(&mut auth);
@@ -179,24 +182,28 @@ pub(super) fn inner<'a>(map: &'a mut Map<String, Value>, name: &str) -> &'a mut 
 
 fn grant(cx: &mut Cx<'_>) -> Flow<WebAnswer> {
     let (role, actions) = (cx.path(4), cx.body()?.unwrap_or_else(|| json!([])));
-    change_grants(cx, |auth| drop(inner(auth, "namespace_auth").insert(role.to_owned(), actions.clone())))
+    let namespace = cx.namespace()?;
+    change_grants(cx, &namespace, |auth| {
+        drop(inner(auth, "namespace_auth").insert(role.to_owned(), actions.clone()));
+    })
 }
 
 fn revoke(cx: &mut Cx<'_>) -> Flow<WebAnswer> {
-    let role = cx.path(4);
-    change_grants(cx, |auth| drop(inner(auth, "namespace_auth").shift_remove(role)))
+    let (role, namespace) = (cx.path(4), cx.namespace()?);
+    change_grants(cx, &namespace, |auth| drop(inner(auth, "namespace_auth").shift_remove(role)))
 }
 
 fn grant_subscription(cx: &mut Cx<'_>) -> Flow<WebAnswer> {
     let (subscription, roles) = (cx.path(5), cx.body()?.unwrap_or_else(|| json!([])));
-    change_grants(cx, |auth| {
+    let namespace = cx.namespace()?;
+    change_grants(cx, &namespace, |auth| {
         drop(inner(auth, "subscription_auth_roles").insert(subscription.to_owned(), roles.clone()));
     })
 }
 
 fn revoke_subscription(cx: &mut Cx<'_>) -> Flow<WebAnswer> {
-    let (subscription, role) = (cx.path(4), cx.path(5));
-    change_grants(cx, |auth| {
+    let (subscription, role, namespace) = (cx.path(4), cx.path(5), cx.namespace()?);
+    change_grants(cx, &namespace, |auth| {
         let all = inner(auth, "subscription_auth_roles");
         if let Some(roles) = all.get_mut(subscription).and_then(Value::as_array_mut) {
             roles.retain(|given| given != role);

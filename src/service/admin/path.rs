@@ -16,6 +16,22 @@ impl Path {
         path.split('/').map(decode).collect::<Option<Vec<_>>>().map(Path)
     }
 
+    /// A path of the older interface, whose topics have a cluster, as that of the present one: tenant and cluster stand for tenant and
+    /// namespace, and the rest is one element (`/admin/persistent/t/c/n/x` is `/admin/v2/persistent/t/c/n%2Fx`; lookups likewise).
+    pub fn of_today(self) -> Path {
+        let elements = self.elements();
+        let (root, topic) = match elements[..] {
+            ["admin", "persistent" | "non-persistent", ..] => (["admin", "v2"].as_slice(), &elements[1..]),
+            ["lookup", "v2", "destination", ..] => (["lookup", "v2", "topic"].as_slice(), &elements[3..]),
+            _ => return self,
+        };
+        let [domain, tenant, cluster, namespace, local, rest @ ..] = topic else { return self };
+        let name = format!("{namespace}/{local}");
+        let named = [*domain, *tenant, *cluster, name.as_str()];
+        let all = root.iter().chain(&named).chain(rest);
+        Path(all.map(|element| (*element).to_owned()).collect())
+    }
+
     /// Its elements.
     pub fn elements(&self) -> Vec<&str> {
         self.0.iter().map(String::as_str).collect()
@@ -79,6 +95,20 @@ mod tests {
         assert_eq!(Path::read("//x").expect("a path").elements(), ["", "x"]);
         for bad in ["/%", "/%4", "/%zz", "/%+1", "/%ff"] {
             assert_eq!(Path::read(bad), None, "{bad}");
+        }
+    }
+
+    #[test]
+    fn names_with_a_cluster_are_one_element_more() {
+        let today = |path: &str| Path::read(path).expect("a path").of_today();
+        let stats = ["admin", "v2", "persistent", "t", "c", "n/x/y", "stats"];
+        assert_eq!(today("/admin/persistent/t/c/n/x%2Fy/stats").elements(), stats);
+        let lookup = ["lookup", "v2", "topic", "persistent", "t", "c", "n/x"];
+        assert_eq!(today("/lookup/v2/destination/persistent/t/c/n/x").elements(), lookup);
+        for same in
+            ["/admin/persistent/t/c/n", "/admin/v2/persistent/t/n/x", "/admin", "/lookup/v2/destination"]
+        {
+            assert_eq!(today(same), Path::read(same).expect("a path"), "{same}");
         }
     }
 

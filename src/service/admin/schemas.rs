@@ -34,9 +34,9 @@ fn topic(cx: &Cx<'_>) -> Flow<TopicName> {
     names::check("Tenant", tenant)?;
     names::check("Namespace", namespace)?;
     let topic = names::topic(&format!("persistent://{tenant}/{namespace}/{local}"))?;
-    match cx.catalogue.namespace(topic.namespace()) {
-        Some(_) => Ok(topic),
-        None => Err(Refused::new(404, "Namespace not found").into()),
+    match cx.catalogue.has_namespace(topic.namespace()) {
+        true => Ok(topic),
+        false => Err(Refused::new(404, "Namespace not found").into()),
     }
 }
 

@@ -12,6 +12,7 @@ use crate::base::time::UnixMillis;
 use crate::broker::admin::Refused;
 use crate::broker::catalogue::FirstStart;
 use crate::broker::stats::{CursorStats, InternalStats, PlaceShown, TopicStats};
+use crate::wire::route::topic::is_in_namespace;
 
 struct World {
     admin: Admin,
@@ -96,9 +97,7 @@ impl World {
             },
             AdminAsk::Exists { topic } => AdminAnswer::Exists(self.topics.contains_key(&topic)),
             AdminAsk::List { namespace } => {
-                let of = |name: &&String| {
-                    name.split_once("://").is_some_and(|(_, rest)| rest.starts_with(&namespace))
-                };
+                let of = |name: &&String| is_in_namespace(name, &namespace);
                 AdminAnswer::Names(self.topics.keys().filter(of).cloned().collect())
             }
             AdminAsk::CreateSubscription { topic, subscription, .. } => {

@@ -312,7 +312,7 @@ fn grant(cx: &mut Cx<'_>, give: bool) -> Flow<WebAnswer> {
     let topic = cx.known_topic()?;
     exists(cx, &topic)?;
     let (role, actions) = (cx.path(5), cx.body()?.unwrap_or_else(|| json!([])));
-    change_grants(cx, |auth| {
+    change_grants(cx, topic.namespace(), |auth| {
         let all = inner(auth, "destination_auth");
         let own = inner(all, topic.as_str());
         match give {

@@ -37,7 +37,7 @@ impl AdminRequest {
         Ok(AdminRequest {
             client,
             method: if method == "HEAD" { "GET".to_owned() } else { method.to_owned() },
-            path: Path::read(path).ok_or_else(bad)?,
+            path: Path::read(path).ok_or_else(bad)?.of_today(),
             query: Query::read(query).ok_or_else(bad)?,
             host: host.map(str::to_owned),
             body,

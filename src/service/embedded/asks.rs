@@ -108,7 +108,7 @@ impl Embedded {
             let text = format!("the broker do not have {listener} listener");
             return lookup_refused(request_id, ServerError::ServiceNotReady, text);
         }
-        if self.catalogue.namespace(topic.namespace()).is_none() {
+        if !self.catalogue.has_namespace(topic.namespace()) {
             return lookup_refused(request_id, ServerError::TopicNotFound, "Namespace not found");
         }
         let dialled = self.dialled(io, connection).map(|address| format!("pulsar://{address}"));
@@ -140,7 +140,7 @@ impl Embedded {
             }
         };
         let namespace = topic.namespace();
-        if self.catalogue.namespace(namespace).is_none() {
+        if !self.catalogue.has_namespace(namespace) {
             let refused = partitions_refused(request, ServerError::TopicNotFound, "Namespace not found");
             return self.answer(io, connection, refused);
         }
@@ -244,7 +244,7 @@ impl Embedded {
 
     fn topics(&mut self, io: &mut Links, connection: ConnectionId, ask: p::CommandGetTopicsOfNamespace) {
         let namespace = ask.namespace.clone();
-        if namespace.split('/').count() != 2 {
+        if !matches!(namespace.split('/').count(), 2 | 3) {
             let text = format!("Invalid namespace format. namespace: {namespace}");
             let refused = error(ask.request_id, ServerError::MetadataError, text);
             return self.answer(io, connection, refused);

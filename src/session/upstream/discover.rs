@@ -39,10 +39,8 @@ impl Discovery {
     /// Appends the request for `topic`, or for a sign of life. `token` goes along as a bearer token.
     pub fn request(&mut self, topic: Option<&TopicName>, token: Option<&str>, out: &mut Vec<u8>) {
         self.lookup = topic.is_some();
-        let path = topic.map_or("/status.html".to_owned(), |topic| {
-            let domain = if topic.is_persistent() { "persistent" } else { "non-persistent" };
-            format!("/lookup/v2/topic/{domain}/{}/{}", topic.namespace(), percent_encoded(topic.local()))
-        });
+        let path =
+            topic.map_or("/status.html".to_owned(), |topic| format!("/lookup/v2/topic/{}", topic.path()));
         out.extend_from_slice(format!("GET {path} HTTP/1.1\r\nHost: {}\r\n", self.host).as_bytes());
         if let Some(token) = token {
             out.extend_from_slice(format!("Authorization: Bearer {token}\r\n").as_bytes());
@@ -127,11 +125,6 @@ fn http_host(url: &str) -> Option<HostPort> {
     let at = HostPort::from_url(&format!("pulsar://{authority}")).ok()?;
     let named = authority.rsplit_once(':').is_some_and(|(_, port)| port.parse::<u16>().is_ok());
     Some(if named { at } else { HostPort { port: 80, ..at } })
-}
-
-fn percent_encoded(text: &str) -> String {
-    let plain = |byte: u8| byte.is_ascii_alphanumeric() || b"-._~".contains(&byte);
-    text.bytes().map(|b| if plain(b) { char::from(b).to_string() } else { format!("%{b:02X}") }).collect()
 }
 
 /// The body of a chunked answer; `None`: not all here, or malformed.

@@ -65,6 +65,21 @@ impl TopicName {
         self.split().0
     }
 
+    /// The path of its resources, `domain/tenant/namespace/local` with all behind the second slash percent-encoded as one element:
+    /// servers read the older form with a cluster from it as well.
+    pub fn path(&self) -> String {
+        let (domain, rest) = self.full.split_once("://").unwrap_or_default();
+        let end = rest.match_indices('/').nth(1).map_or(rest.len(), |(at, _)| at);
+        let mut path = format!("{domain}/{}/", &rest[..end]);
+        for byte in rest.as_bytes().get(end + 1..).unwrap_or_default() {
+            match byte.is_ascii_alphanumeric() || b"-._~".contains(byte) {
+                true => path.push(char::from(*byte)),
+                false => path.push_str(&format!("%{byte:02X}")),
+            }
+        }
+        path
+    }
+
     /// The part after the namespace.
     pub fn local(&self) -> &str {
         self.split().1
@@ -111,6 +126,18 @@ impl fmt::Display for TopicName {
     }
 }
 
+/// Whether a full name is one of this namespace's. Those of `a/b/c` are none of `a/b`'s.
+pub fn is_in_namespace(name: &str, namespace: &str) -> bool {
+    let rest = name.split_once("://").map_or("", |(_, rest)| rest);
+    let local = rest.strip_prefix(namespace).and_then(|rest| rest.strip_prefix('/'));
+    local.is_some_and(|local| has_cluster(namespace) || !local.contains('/'))
+}
+
+/// A namespace of the older form, `tenant/cluster/namespace`.
+pub fn has_cluster(namespace: &str) -> bool {
+    namespace.matches('/').count() == 2
+}
+
 /// One of the two words before `://`.
 pub(super) fn is_domain(text: &str) -> bool {
     text == PERSISTENT || text == NON_PERSISTENT
@@ -143,6 +170,24 @@ mod tests {
         assert_eq!((v2.namespace(), v2.local(), v2.is_persistent()), ("a/b", "c d", true));
         let v1 = TopicName::parse("non-persistent://a/cluster/b/c/d").expect("valid");
         assert_eq!((v1.namespace(), v1.local(), v1.is_persistent()), ("a/cluster/b", "c/d", false));
+    }
+
+    #[test]
+    fn a_namespace_has_its_own_topics_only() {
+        let is = |name: &str, namespace| is_in_namespace(&format!("persistent://{name}"), namespace);
+        assert!(is("a/b/t", "a/b") && is("a/b/c/t", "a/b/c") && is("a/b/c/t/u", "a/b/c"));
+        assert!(!is("a/b/c/t", "a/b") && !is("a/bc/t", "a/b") && !is("a/b/t", "a/b/c") && !is("a/b", "a/b"));
+    }
+
+    #[test]
+    fn paths_have_three_elements_behind_the_domain() {
+        let path = |name: &str| TopicName::parse(name).expect("valid").path();
+        assert_eq!(path("t"), "persistent/public/default/t");
+        assert_eq!(
+            path("non-persistent://a/cluster/b/c/d \u{e4}"),
+            "non-persistent/a/cluster/b%2Fc%2Fd%20%C3%A4"
+        );
+        assert_eq!(path("persistent://a/b/c%2F?"), "persistent/a/b/c%252F%3F");
     }
 
     #[test]

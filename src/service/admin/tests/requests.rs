@@ -26,7 +26,14 @@ fn plain_topics() {
     assert_eq!(stats["msgRateIn"].to_string(), "0.0");
     assert_eq!(world.status("PUT", "persistent/public/none/t", ""), 404);
     assert_eq!(world.status("PUT", "persistent/public/default/t-partition-0", ""), 412);
-    assert_eq!(world.status("PUT", "persistent/public/default/a%2Fb", ""), 412);
+    assert_eq!(
+        world.status("PUT", "persistent/public/default/a%2Fb", ""),
+        204,
+        "of namespace public/default/a"
+    );
+    assert_eq!(world.json("persistent/public/default/a%2Fb/subscriptions"), json!([]));
+    assert_eq!(world.json("persistent/public/default"), json!(["persistent://public/default/t"]));
+    assert_eq!(world.status("PUT", "persistent/public/global/a%2Fb", ""), 404);
     assert_eq!(world.status("PUT", &format!("{t}/partitions"), "3"), 409);
     assert_eq!(world.status("POST", &format!("{t}/partitions"), "3"), 409);
     assert_eq!(world.status("DELETE", &format!("{t}/partitions"), ""), 409);
