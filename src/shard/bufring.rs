@@ -16,6 +16,8 @@ pub(crate) struct BufRing {
     entries: NonNull<BufRingEntry>,
     layout: Layout,
     memory: NonNull<[u8]>,
+    /// Number of the first buffer.
+    first: u16,
     count: u16,
     length: u32,
     tail: u16,
@@ -23,8 +25,15 @@ pub(crate) struct BufRing {
 }
 
 impl BufRing {
-    /// `count` buffers of `length` bytes; `count` is a power of two. The ring must be closed before `self` is dropped.
-    pub(crate) fn new(io: &mut IoUring, group: u16, count: u16, length: u32) -> io::Result<BufRing> {
+    /// `count` buffers of `length` bytes, numbered from `first`; `count` is a power of two. The ring must be closed before `self`
+    /// is dropped.
+    pub(crate) fn new(
+        io: &mut IoUring,
+        group: u16,
+        first: u16,
+        count: u16,
+        length: u32,
+    ) -> io::Result<BufRing> {
         assert!(count.is_power_of_two(), "the kernel masks indices");
         let layout = Layout::from_size_align(usize::from(count) * size_of::<BufRingEntry>(), PAGE)
             .expect("a few pages are a legal layout");
@@ -34,10 +43,10 @@ impl BufRing {
         // Zeroed memory of this size comes from the kernel untouched.
         let memory = Box::into_raw(vec![0; usize::from(count) * length as usize].into_boxed_slice());
         let memory = NonNull::new(memory).expect("a box is never null");
-        let mut ring = BufRing { entries, layout, memory, count, length, tail: 0, leaked: false };
+        let mut ring = BufRing { entries, layout, memory, first, count, length, tail: 0, leaked: false };
         // SAFETY: `entries` has room for `count` entries, is page-aligned, and lives until after the ring was closed.
         unsafe { io.submitter().register_buf_ring_with_flags(entries.as_ptr() as u64, count, group, 0)? };
-        (0..count).for_each(|buffer| ring.recycle(buffer));
+        (first..first + count).for_each(|buffer| ring.recycle(buffer));
         ring.publish();
         Ok(ring)
     }
@@ -46,17 +55,28 @@ impl BufRing {
         usize::from(self.count)
     }
 
+    /// Bytes of one buffer.
+    pub(crate) fn length(&self) -> usize {
+        self.length as usize
+    }
+
+    /// Where a buffer of ours begins.
+    fn offset(&self, buffer: u16) -> usize {
+        usize::from(buffer - self.first) * self.length as usize
+    }
+
     /// The first `length` bytes of a buffer that a completion named.
     pub(crate) fn bytes(&mut self, buffer: u16, length: usize) -> &mut [u8] {
-        assert!(buffer < self.count && length <= self.length as usize, "the kernel names its own buffers");
-        let at = usize::from(buffer) * self.length as usize;
+        let ours = buffer >= self.first && buffer - self.first < self.count;
+        assert!(ours && length <= self.length as usize, "the kernel names its own buffers");
+        let at = self.offset(buffer);
         // SAFETY: in bounds by the assertion, and by the invariant the kernel does not write to this buffer.
         unsafe { std::slice::from_raw_parts_mut(self.memory.cast::<u8>().add(at).as_ptr(), length) }
     }
 
     /// Queues a buffer for the kernel; `publish` makes it visible.
     pub(crate) fn recycle(&mut self, buffer: u16) {
-        let at = usize::from(buffer) * self.length as usize;
+        let at = self.offset(buffer);
         let index = usize::from(self.tail & (self.count - 1));
         // SAFETY: both offsets are within their allocations; the kernel does not read entries at or past the tail, and
         // the tail itself lies in a reserved field that no setter writes.

@@ -77,6 +77,10 @@ pub(crate) struct Conn {
     /// A connect or a hand-over is under way.
     pub(crate) busy: bool,
     pub(crate) reading: Reading,
+    /// It is received into large buffers, as it brings much at once.
+    pub(crate) large: bool,
+    /// Small buffers it filled, one after another.
+    pub(crate) filled: u8,
     /// A send is under way.
     pub(crate) sending: bool,
     /// The end of our direction is under way: the kernel may look the socket up late, so its number must not be reused.
@@ -109,6 +113,8 @@ impl Conn {
             phase,
             busy: false,
             reading: Reading::Off,
+            large: false,
+            filled: 0,
             sending: false,
             shutting: false,
             paused: false,

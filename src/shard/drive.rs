@@ -1,12 +1,13 @@
 //! The glommio task that turns a core's ring.
 //!
-//! Busy: one enter submits what is to be sent and collects what came. Quiet: it blocks *in the ring*, at most [`BLOCK`],
-//! deaf to glommio; to wake glommio through an eventfd for each batch costs as much as glommio's own sockets. Quiet for
-//! longer: it parks the executor on an eventfd that the ring signals, until then or the next timer.
+//! Awake: one enter submits what is to be sent and collects what came. It blocks *in the ring*, deaf to glommio: to wake
+//! glommio through an eventfd for each batch costs as much as glommio's own sockets. A tick in the ring bounds that, so that the
+//! watchdog sees a beat and quiet is noticed. Quiet for a while: it parks the executor on an eventfd that the ring signals,
+//! until then or the next timer. The executor has no other task, so an awake core never makes way for it.
 //!
 //! glommio 0.9.0 may go to sleep with a runnable task, when its preempt timer fires between its last look at the rings
-//! and its first look at the timer (a descheduled thread is enough). Hence: the preempt timer is far away, the task makes
-//! passes through the executor itself, a guard timer ends such a sleep, and the watchdog ends whatever the guard missed.
+//! and its first look at the timer (a descheduled thread is enough). Hence the preempt timer is far away, and the watchdog ends
+//! such a sleep.
 
 use crate::base::time::Instant;
 use crate::shard::clock;
@@ -14,6 +15,7 @@ use crate::shard::ending::{Advice, Ending};
 use crate::shard::links::Handler;
 use crate::shard::mesh::{Mesh, Pulse, ShardId};
 use crate::shard::reactor::Reactor;
+use crate::shard::ring::{TICK, Wait};
 use crate::shard::sys::Signal;
 use glommio::timer::Timer;
 use std::future::{Future, poll_fn};
@@ -24,32 +26,9 @@ use std::sync::atomic::Ordering;
 use std::task::{Context, Poll, Wake, Waker};
 use std::time::Duration;
 
-/// Longest time the thread blocks in its ring.
-const BLOCK: Duration = Duration::from_micros(500);
-/// Parks after this long without a completion: parking costs several system calls, so not between two messages.
+/// Parks after this long without a completion, at the tick after it: parking costs several system calls, so not between two
+/// messages.
 const PARK_AFTER: Duration = Duration::from_millis(2);
-/// The executor's other tasks and its timers get their turn this often.
-const PASS: Duration = Duration::from_millis(1);
-/// While awake a glommio timer is always registered, at most this far away.
-const GUARD: Duration = Duration::from_millis(2);
-
-struct Guard {
-    timer: Option<Timer>,
-    until: Instant,
-}
-
-impl Guard {
-    async fn arm(&mut self, now: Instant) {
-        if self.timer.is_some() && now < self.until {
-            return;
-        }
-        let mut timer = Timer::new(GUARD);
-        // The first poll registers it; nobody waits for it. A thread that was kept from its processor meanwhile finds it
-        // due already: then the next turn arms another.
-        let registered = poll_fn(|cx| Poll::Ready(Pin::new(&mut timer).poll(cx).is_pending())).await;
-        (self.timer, self.until) = (registered.then_some(timer), now + GUARD);
-    }
-}
 
 /// Wakes the task, and lets the watchdog know that it was woken: glommio may yet go to sleep without running it.
 struct Alarm {
@@ -88,14 +67,19 @@ pub(crate) async fn drive<H: Handler>(
     let file = signal.as_glommio_file()?;
     let mut reading: Option<Reading<'_>> = None;
     let mut last_event = clock::monotonic();
-    let mut last_pass = last_event;
-    let mut guard = Guard { timer: None, until: last_event };
+    let mut tick_due = last_event;
     reactor.start(handler);
     loop {
         pulse.beats.fetch_add(1, Ordering::Relaxed);
+        if reactor.arm_tick() {
+            tick_due = last_turn(reactor) + TICK;
+        }
         let deadline = reactor.next_deadline().unwrap_or(Instant::FAR).min(ending.deadline());
-        let wait = deadline.since(clock::monotonic()).min(BLOCK);
-        let count = reactor.turn(handler, Some(wait))?;
+        let wait = match deadline < tick_due {
+            true => Wait::AtMost(deadline.since(clock::monotonic())),
+            false => Wait::Completion,
+        };
+        let count = reactor.turn(handler, wait)?;
         reactor.links.stats.stalls = pulse.stalls.load(Ordering::Relaxed);
         match ending.step(mesh.is_stopping(), &mut reactor.links, handler) {
             Advice::GoOn => {}
@@ -107,19 +91,12 @@ pub(crate) async fn drive<H: Handler>(
             }
             Advice::Leave => break,
         }
-        let now = reactor.links.clock().now;
+        let now = last_turn(reactor);
         if count > 0 {
             last_event = now;
         }
-        guard.arm(now).await;
-        if now.since(last_pass) >= PASS {
-            last_pass = now;
-            // A timer of 1 ns empties the run queue, so the executor submits, reaps, and comes back.
-            glommio::timer::sleep(Duration::from_nanos(1)).await;
-        }
-        let idle = count == 0 && now.since(last_event) >= PARK_AFTER;
+        let idle = count == 0 && !reactor.ticks() && now.since(last_event) >= PARK_AFTER;
         if idle && !reactor.has_work() && !reactor.ring.has_unsubmitted() {
-            guard.timer = None; // Asleep for a reason: no timer.
             let deadline = reactor.next_deadline().unwrap_or(Instant::FAR).min(ending.deadline());
             reactor.ring.set_signal(true);
             if !reactor.ring.is_ready() && mesh.begin_to_wait(reactor.links.shard()) {
@@ -135,6 +112,10 @@ pub(crate) async fn drive<H: Handler>(
     drop(reading);
     drop(file.close().await);
     Ok(())
+}
+
+fn last_turn(reactor: &Reactor) -> Instant {
+    reactor.links.clock().now
 }
 
 /// Sleeps in glommio until the ring signals, the deadline passes or the watchdog says so.

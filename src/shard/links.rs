@@ -189,7 +189,8 @@ impl Links {
             return Err(Full);
         }
         let until = self.clock.now + time_max;
-        let key = self.insert(Conn { until, ..Conn::new(Phase::Connecting, None, to) });
+        // What we connect to is a broker, which speaks for many.
+        let key = self.insert(Conn { until, large: true, ..Conn::new(Phase::Connecting, None, to) });
         self.deadlines.arm(until, key.to_bits());
         Ok(key)
     }

@@ -1,7 +1,7 @@
 //! Finds out whether this machine lets us have the ring, and if not, what would mend it.
 
 use crate::shard::links::Door;
-use crate::shard::ring::{Family, Op, Ring};
+use crate::shard::ring::{Family, Op, Ring, Wait};
 use crate::shard::sys;
 use std::io;
 use std::time::Duration;
@@ -46,7 +46,7 @@ fn explain(error: &io::Error) -> String {
 
 /// The newest thing needed is the peer's name through the ring; the rest is tried by making the ring.
 fn try_ring() -> io::Result<()> {
-    let mut ring = Ring::new(8, 8, 4096)?;
+    let mut ring = Ring::new(8)?;
     let listener = std::net::TcpListener::bind((std::net::Ipv4Addr::LOCALHOST, 0))?;
     let client = std::net::TcpStream::connect(listener.local_addr()?)?;
     ring.accept(std::os::fd::AsRawFd::as_raw_fd(&listener), Door::WEB);
@@ -54,7 +54,7 @@ fn try_ring() -> io::Result<()> {
     let mut events = Vec::new();
     // A handful of completions; each takes one round, and a refused operation ends with an error at once.
     for _ in 0..16 {
-        ring.enter(Some(Duration::from_millis(250)))?;
+        ring.enter(Wait::AtMost(Duration::from_millis(250)))?;
         ring.reap(&mut events);
         for event in events.drain(..) {
             match (event.op, event.result) {

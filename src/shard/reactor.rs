@@ -11,7 +11,7 @@ use crate::shard::links::{ConnKey, Handler, Links};
 use crate::shard::mesh::{Handed, Letter, Mesh, Parcel, ShardId};
 use crate::shard::meta::MetaWriter;
 use crate::shard::resolver::Resolver;
-use crate::shard::ring::{Event, Op, Ring, TICKET_MASK};
+use crate::shard::ring::{Event, Op, Ring, TICKET_MASK, Wait};
 use socket2::Socket;
 use std::collections::{BTreeMap, VecDeque};
 use std::io;
@@ -21,10 +21,8 @@ use std::sync::atomic::Ordering::SeqCst;
 use std::sync::mpsc::Receiver;
 use std::time::Duration;
 
-/// Receive buffers of one core. Those in use at a time are few: a handler is done with one before it gets the next.
-const BUFFERS: u16 = 512;
-/// Large enough that a frame of usual size arrives in one piece.
-const BUFFER_LENGTH: u32 = 8 * 1024;
+/// Small buffers that a connection fills one after another before it gets large ones.
+const FILLED_MAX: u8 = 2;
 /// Direct descriptors beyond the connection table: sockets on their way in or out, accepted too many.
 const SPARE_SOCKETS: u32 = 64;
 /// Letters taken in one turn: all that can be waiting, since what arrived on sockets comes after them.
@@ -67,6 +65,7 @@ pub(crate) struct Reactor {
     mailbox: Receiver<Letter>,
     mail_waits: bool,
     bell_armed: bool,
+    tick_armed: bool,
     resolver: Resolver,
     pub(super) disk: Option<Disk>,
     pub(super) flights: Flights,
@@ -87,7 +86,7 @@ pub(crate) struct Reactor {
 impl Reactor {
     /// Must be called on the thread that will turn it.
     pub(crate) fn new(seat: Seat) -> io::Result<Reactor> {
-        let ring = Ring::new(seat.connections_max + SPARE_SOCKETS, BUFFERS, BUFFER_LENGTH)?;
+        let ring = Ring::new(seat.connections_max + SPARE_SOCKETS)?;
         seat.mesh.set_ring(seat.shard, Some(ring.fd()));
         let gates = seat.listeners.into_iter().map(Gate::new).collect::<io::Result<Vec<_>>>()?;
         let post = crate::shard::links::Post::Mesh(Arc::clone(&seat.mesh));
@@ -101,6 +100,7 @@ impl Reactor {
             mailbox: seat.mailbox,
             mail_waits: true,
             bell_armed: false,
+            tick_armed: false,
             resolver: seat.resolver,
             disk: seat.disk,
             flights: Flights::default(),
@@ -122,21 +122,25 @@ impl Reactor {
         self.carry_out(handler);
     }
 
-    /// Submits, waits, delivers everything that came, carries out what the handler wished. Returns how many completions.
-    pub(crate) fn turn<H: Handler>(&mut self, handler: &mut H, wait: Option<Duration>) -> io::Result<usize> {
-        let wait = wait.filter(|_| !self.has_work() && self.mesh.begin_to_wait(self.shard));
+    /// Submits, waits, delivers everything that came, carries out what the handler wished. Returns how many completions,
+    /// ticks not counted.
+    pub(crate) fn turn<H: Handler>(&mut self, handler: &mut H, wait: Wait) -> io::Result<usize> {
+        let may_wait = !self.has_work() && self.mesh.begin_to_wait(self.shard);
+        let wait = if may_wait { wait } else { Wait::Not };
         let entered = self.ring.enter(wait);
         self.mesh.end_to_wait(self.shard);
         entered?;
         self.links.set_clock(clock::read());
         let mut events = std::mem::take(&mut self.events);
         self.ring.reap(&mut events);
+        let was_armed = self.tick_armed;
         // Before what arrived on sockets: see `Handler::on_mail`.
         self.take_letters(handler);
         for event in &events {
             self.complete(handler, event);
         }
-        let count = events.len();
+        let ticks = usize::from(was_armed && !self.tick_armed);
+        let count = events.len() - ticks;
         events.clear();
         self.events = events;
         self.links.stats.turns += 1;
@@ -151,6 +155,20 @@ impl Reactor {
             }
         }
         Ok(count)
+    }
+
+    /// Sees to it that the ring completes something a tick from now at the latest. True: that is news.
+    pub(crate) fn arm_tick(&mut self) -> bool {
+        let fresh = !std::mem::replace(&mut self.tick_armed, true);
+        if fresh {
+            self.ring.tick();
+        }
+        fresh
+    }
+
+    /// A tick is under way.
+    pub(crate) fn ticks(&self) -> bool {
+        self.tick_armed
     }
 
     /// True when the next turn finds something to do without any completion.
@@ -210,6 +228,7 @@ impl Reactor {
                 self.ring.bell_heard();
                 (self.bell_armed, self.mail_waits) = (false, true);
             }
+            Op::Tick => self.tick_armed = false,
         }
     }
 
@@ -217,6 +236,7 @@ impl Reactor {
         let key = event.key();
         if let Some(buffer) = event.buffer() {
             if let Ok(length @ 1..) = usize::try_from(event.result) {
+                self.weigh(key, buffer, length, event.more());
                 self.links.received(handler, key, self.ring.bytes(buffer, length));
             }
             self.ring.recycle(buffer);
@@ -229,12 +249,28 @@ impl Reactor {
             1.. => self.links.read_stopped(key),
             0 => self.links.read_eof(handler, key),
             result if result == -ECANCELED => self.links.read_stopped(key),
-            result if result == -ENOBUFS => {
-                if self.links.read_starved(key) {
-                    self.starved.push_back(key);
-                }
-            }
+            result if result == -ENOBUFS => self.on_starved(key),
             result => self.links.read_failed(key, -result),
+        }
+    }
+
+    /// Who fills small buffers gets large ones, from the next time that receiving begins.
+    fn weigh(&mut self, key: ConnKey, buffer: u16, length: usize, goes_on: bool) {
+        let Some(conn) = self.links.conns.get_mut(key).filter(|conn| !conn.large) else { return };
+        conn.filled = if self.ring.was_filled(buffer, length) { conn.filled.saturating_add(1) } else { 0 };
+        if conn.filled >= FILLED_MAX && goes_on && conn.reading == Reading::On {
+            (conn.large, conn.filled, conn.reading) = (true, 0, Reading::Stopping);
+            self.ring.stop_receive(key);
+        }
+    }
+
+    /// No buffer was free. Large ones are few: small ones do as well, for a while.
+    fn on_starved(&mut self, key: ConnKey) {
+        if let Some(conn) = self.links.conns.get_mut(key) {
+            (conn.large, conn.filled) = (false, 0);
+        }
+        if self.links.read_starved(key) {
+            self.starved.push_back(key);
         }
     }
 
@@ -365,7 +401,7 @@ impl Reactor {
 
     fn carry_out_wish<H: Handler>(&mut self, handler: &mut H, key: ConnKey, wish: Wish) {
         let Some(conn) = self.links.conns.get(key) else { return };
-        let (peer, local, connecting) = (conn.peer, conn.local, conn.busy);
+        let (peer, local, connecting, large) = (conn.peer, conn.local, conn.busy, conn.large);
         let Some(socket) = conn.socket else {
             match wish {
                 Wish::Connect => self.ring.socket(key, peer),
@@ -382,7 +418,7 @@ impl Reactor {
                     self.ring.send(key, socket, wire, from);
                 }
             }
-            Wish::Read => self.ring.receive(key, socket),
+            Wish::Read => self.ring.receive(key, socket, large),
             Wish::StopRead => self.ring.stop_receive(key),
             Wish::ShutdownWrite => self.ring.shutdown_write(key, socket),
             Wish::Cancel if connecting => self.ring.cancel_connect(key),

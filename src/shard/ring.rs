@@ -5,9 +5,12 @@
 #![allow(unsafe_code)]
 
 mod files;
+mod receive;
+mod wait;
+
+pub(crate) use wait::{TICK, Wait};
 
 use crate::base::table::{Key, Table};
-use crate::shard::bufring::BufRing;
 use crate::shard::conn::SEND_MAX;
 use crate::shard::disk::Flight;
 use crate::shard::links::Door;
@@ -20,9 +23,7 @@ use std::io;
 use std::net::SocketAddr;
 use std::os::fd::{AsRawFd, FromRawFd, OwnedFd, RawFd};
 use std::sync::atomic::{Ordering, fence};
-use std::time::Duration;
 
-const GROUP: u16 = 7;
 const SUBMISSIONS: u32 = 1024;
 const COMPLETIONS: u32 = 8192;
 /// `IORING_ENTER_GETEVENTS`: without it deferred completions are not run at all. `IORING_ENTER_EXT_ARG`: with time-out.
@@ -51,9 +52,10 @@ pub(crate) enum Op {
     Adopt,
     Bell,
     File,
+    Tick,
 }
 
-const OPS: [Op; 13] = [
+const OPS: [Op; 14] = [
     Op::Ignored,
     Op::Accept,
     Op::Name,
@@ -67,6 +69,7 @@ const OPS: [Op; 13] = [
     Op::Adopt,
     Op::Bell,
     Op::File,
+    Op::Tick,
 ];
 
 /// A completion: operation, key or ticket, result.
@@ -149,7 +152,7 @@ pub(crate) struct Named {
 pub(crate) struct Ring {
     /// Dropped first: closes the ring before the memory it was given.
     io: IoUring,
-    buffers: BufRing,
+    buffers: receive::Buffers,
     /// Submissions that found the queue full, in order.
     late: VecDeque<squeue::Entry>,
     /// Buffers being sent, by the slot of their connection.
@@ -165,7 +168,7 @@ pub(crate) struct Ring {
 
 impl Ring {
     /// Must be called on the thread that will use it. `sockets`: size of the table of direct descriptors.
-    pub(crate) fn new(sockets: u32, buffers: u16, buffer_length: u32) -> io::Result<Ring> {
+    pub(crate) fn new(sockets: u32) -> io::Result<Ring> {
         let mut io = IoUring::builder()
             .setup_cqsize(COMPLETIONS)
             .setup_clamp()
@@ -174,7 +177,7 @@ impl Ring {
             .setup_taskrun_flag()
             .build(SUBMISSIONS)?;
         io.submitter().register_files_sparse(sockets)?;
-        let buffers = BufRing::new(&mut io, GROUP, buffers, buffer_length)?;
+        let buffers = receive::Buffers::new(&mut io)?;
         Ok(Ring {
             io,
             buffers,
@@ -220,13 +223,8 @@ impl Ring {
         !self.late.is_empty() || !self.io.submission().is_empty()
     }
 
-    /// Receive buffers there are.
-    pub(crate) fn buffer_count(&self) -> usize {
-        self.buffers.count()
-    }
-
-    /// Submits all that was asked for, and waits for a completion: not at all, or at most so long.
-    pub(crate) fn enter(&mut self, wait: Option<Duration>) -> io::Result<()> {
+    /// Submits all that was asked for, and waits.
+    pub(crate) fn enter(&mut self, wait: Wait) -> io::Result<()> {
         self.buffers.publish();
         while let Some(entry) = self.late.pop_front() {
             if !self.try_push(&entry) {
@@ -235,11 +233,15 @@ impl Ring {
             }
         }
         self.enters += 1;
-        let wait = wait.filter(|_| self.late.is_empty());
-        let time = Timespec::from(wait.unwrap_or_default());
-        let args = SubmitArgs::new().timespec(&time);
+        let wait = if self.late.is_empty() { wait } else { Wait::Not };
+        let time = match wait {
+            Wait::AtMost(time) => Some(Timespec::from(time)),
+            Wait::Not | Wait::Completion => None,
+        };
+        let args = SubmitArgs::new();
+        let args = time.as_ref().map_or(args, |time| args.timespec(time));
         let count = self.io.submission().len() as u32;
-        let want = u32::from(wait.is_some());
+        let want = u32::from(wait != Wait::Not);
         // SAFETY: `args` and `time` outlive the call, and the flags say that an extended argument is passed.
         match unsafe { self.io.submitter().enter(count, want, ENTER_FLAGS, Some(&args)) } {
             Ok(_) => Ok(()),
@@ -357,32 +359,6 @@ impl Ring {
 
     pub(crate) fn cancel_connect(&mut self, key: Key) {
         self.push(opcode::AsyncCancel2::new(CancelBuilder::user_data(tag(Op::Connect, key))).build());
-    }
-
-    /// Receives into our buffers until cancelled, failed, ended or out of buffers.
-    pub(crate) fn receive(&mut self, key: Key, socket: u32) {
-        let entry = opcode::RecvMulti::new(Fixed(socket), GROUP).build();
-        self.using_memory += 1;
-        self.push(entry.user_data(tag(Op::Receive, key)));
-    }
-
-    /// To be called at the last completion of `receive`.
-    pub(crate) fn receive_ended(&mut self) {
-        self.using_memory -= 1;
-    }
-
-    pub(crate) fn stop_receive(&mut self, key: Key) {
-        self.push(opcode::AsyncCancel2::new(CancelBuilder::user_data(tag(Op::Receive, key))).build());
-    }
-
-    /// The bytes a receive brought.
-    pub(crate) fn bytes(&mut self, buffer: u16, length: usize) -> &mut [u8] {
-        self.buffers.bytes(buffer, length)
-    }
-
-    /// Gives a receive buffer back to the kernel.
-    pub(crate) fn recycle(&mut self, buffer: u16) {
-        self.buffers.recycle(buffer);
     }
 
     /// Sends `wire` from `from` on, at most [`SEND_MAX`] bytes. The kernel goes on by itself after a short send.
