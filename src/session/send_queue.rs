@@ -284,7 +284,10 @@ impl<T> SendQueue<T> {
 
     /// Takes one entry out and keeps the books.
     fn remove(&mut self, index: usize) -> Option<Pending<T>> {
-        let pending = self.pending.remove(index)?;
+        let pending = match index {
+            0 => self.pending.pop_front()?,
+            _ => self.pending.remove(index)?,
+        };
         if index < self.unsent {
             self.unsent -= 1;
             self.under_way -= pending.entry.len();

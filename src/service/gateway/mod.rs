@@ -319,7 +319,9 @@ impl Gateway {
             self.counters.bytes_sent += written as u64;
         }
         debug_assert!(session.open || self.scratch.is_empty(), "nothing is said before the 101");
-        mark_dirty(&mut self.sessions, &mut self.dirty, key);
+        if !std::mem::replace(&mut session.dirty, true) {
+            self.dirty.push(key);
+        }
         Some(result)
     }
 }

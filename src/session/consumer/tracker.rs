@@ -129,6 +129,8 @@ impl Tracker {
             None => Err(0),
             Some(last) if last.place < place => Err(self.entries.len()),
             Some(last) if last.place == place => Ok(self.entries.len() - 1),
+            // Clients settle in the order of delivery, if nothing keeps them from it.
+            Some(_) if self.entries[0].place == place => Ok(0),
             Some(_) => self.entries.binary_search_by_key(&place, |entry| entry.place),
         }
     }

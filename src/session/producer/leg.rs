@@ -199,9 +199,8 @@ impl Leg {
     /// nothing changed but that the batch before it may have ended.
     pub(super) fn send(&mut self, turn: &mut Turn<'_, '_>, message: &Message<'_>) -> Result<(), Base64Error> {
         // Outer metadata of a batch belongs to all its messages: whoever needs some of his own travels alone.
-        let own_metadata = message.deliver_at.is_some()
-            || message.cipher.is_some()
-            || !message.replicate_to.as_slice().is_empty();
+        let own_metadata =
+            message.deliver_at.is_some() || message.cipher.is_some() || !message.replicate_to.is_empty();
         let Some(batching) = turn.spec.batching.filter(|_| !own_metadata) else {
             self.end_batch(turn);
             return self.send_alone(turn, message);
@@ -230,7 +229,7 @@ impl Leg {
             properties: message.properties.as_slice(),
             partition_key: message.key,
             partition_key_b64_encoded: message.key.map(|_| false),
-            replicate_to: message.replicate_to.as_slice(),
+            replicate_to: &message.replicate_to,
             uncompressed_size: size_u32(decoded_size(message.payload)),
             event_time: message.event_time,
             deliver_at: message.deliver_at,

@@ -6,8 +6,9 @@ use crate::wire::text::base64::{self, Base64Error};
 use crate::wire::text::date::{self, DateError};
 use crate::wire::text::request::Request;
 
-/// Items of a short list, kept without allocation: most messages have a few properties, or none.
-const FEW: usize = 8;
+/// Items of a short list, kept without allocation: most messages have a few properties, or none. Room for more would cost each
+/// message the clearing of it.
+const FEW: usize = 4;
 
 /// Why a request is answered with `send-error:7`. `Display` is the `errorMsg`; clients know some of the
 /// words.
@@ -83,7 +84,7 @@ pub(super) struct Message<'a> {
     pub(super) payload: &'a str,
     pub(super) properties: List<(&'a str, &'a str)>,
     pub(super) key: Option<&'a str>,
-    pub(super) replicate_to: List<&'a str>,
+    pub(super) replicate_to: Vec<&'a str>,
     /// `None` when unset or exactly 0, which means the same to consumers.
     pub(super) event_time: Option<u64>,
     pub(super) deliver_at: Option<i64>,
@@ -107,7 +108,7 @@ impl<'a> Message<'a> {
             let value = value.as_deref().ok_or_else(|| BadRequest::NullProperty(name.as_ref().to_owned()))?;
             properties.push((name.as_ref(), value));
         }
-        let mut replicate_to = List::new();
+        let mut replicate_to = Vec::new();
         for cluster in &request.replication_clusters {
             replicate_to.push(cluster.as_deref().ok_or(BadRequest::NullCluster)?);
         }

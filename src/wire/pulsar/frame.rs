@@ -2,6 +2,7 @@
 //! `[0x0e02 block]? [0x0e01][crc32c][metadata size][metadata][payload]`.
 
 use crate::wire::pulsar::command::{Command, CommandError};
+use crate::wire::pulsar::hot;
 use crate::wire::pulsar::protobuf::{Sink, Stack, VARINT_MAX, varint_size};
 
 /// A frame breaks the protocol. The peer's fault: the connection is closed.
@@ -147,7 +148,10 @@ pub(super) fn size_field(size: usize) -> [u8; SIZE] {
 
 /// Appends a frame without payload.
 pub fn put(out: &mut Vec<u8>, command: &Command) {
-    put_with_entry(out, command, &[]);
+    match command {
+        Command::Ack(ack) if hot::is_plain_ack(ack) => hot::put_ack(out, ack),
+        _ => put_with_entry(out, command, &[]),
+    }
 }
 
 /// Appends a frame with payload; `entry` are the bytes from the `0x0e01` magic on, as [`super::entry`] writes

@@ -30,6 +30,8 @@ pub struct MetadataView<'a> {
     pub sequence_id: u64,
     /// Field 3.
     pub publish_time: u64,
+    /// Field 4: at least one property is there.
+    pub has_properties: bool,
     /// Field 6.
     pub partition_key: Option<&'a str>,
     /// Field 8, raw number.
@@ -125,6 +127,7 @@ impl<'a> MetadataView<'a> {
                 3 => view.publish_time = field.u64()?,
                 Self::PROPERTIES => {
                     read_pair(&field)?;
+                    view.has_properties = true;
                 }
                 6 => view.partition_key = Some(field.str()?),
                 8 => view.compression = field.i32()?,
@@ -156,7 +159,8 @@ impl<'a> MetadataView<'a> {
 
     /// User properties in wire order.
     pub fn properties(&self) -> Properties<'a> {
-        Properties { fields: Fields::new(self.bytes), number: Self::PROPERTIES }
+        let bytes = if self.has_properties { self.bytes } else { &[] };
+        Properties { fields: Fields::new(bytes), number: Self::PROPERTIES }
     }
 
     /// Field 13 decoded; allocates, only for encrypted messages.

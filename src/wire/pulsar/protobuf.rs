@@ -72,15 +72,20 @@ impl<'a> Fields<'a> {
         Fields { bytes, at: 0 }
     }
 
+    #[inline(always)]
     fn varint(&mut self) -> Option<u64> {
-        let rest = &self.bytes[self.at..];
         // Lengths, small numbers and all tags below 16 take one byte.
-        if let Some(&first) = rest.first()
-            && first < 0x80
-        {
-            self.at += 1;
-            return Some(u64::from(first));
+        match self.bytes.get(self.at) {
+            Some(&first) if first < 0x80 => {
+                self.at += 1;
+                Some(u64::from(first))
+            }
+            _ => self.long_varint(),
         }
+    }
+
+    fn long_varint(&mut self) -> Option<u64> {
+        let rest = self.bytes.get(self.at..)?;
         let mut number = 0u64;
         for (index, &byte) in rest.iter().take(VARINT_MAX).enumerate() {
             number |= u64::from(byte & 0x7f) << (7 * index);
@@ -94,13 +99,15 @@ impl<'a> Fields<'a> {
         None
     }
 
+    #[inline(always)]
     fn take(&mut self, length: u64) -> Option<&'a [u8]> {
-        let rest = &self.bytes[self.at..];
-        let length = usize::try_from(length).ok().filter(|&length| length <= rest.len())?;
-        self.at += length;
-        Some(&rest[..length])
+        let end = self.at.checked_add(usize::try_from(length).ok()?)?;
+        let taken = self.bytes.get(self.at..end)?;
+        self.at = end;
+        Some(taken)
     }
 
+    #[inline(always)]
     fn field(&mut self) -> Option<Field<'a>> {
         let at = self.at;
         let tag = self.varint().and_then(|tag| u32::try_from(tag).ok())?;
@@ -122,6 +129,8 @@ impl<'a> Fields<'a> {
 impl<'a> Iterator for Fields<'a> {
     type Item = Result<Field<'a>, Malformed>;
 
+    // Inlined, so that a loop over the fields keeps them in registers: it is a tenth of what delivering a message costs.
+    #[inline(always)]
     fn next(&mut self) -> Option<Self::Item> {
         let at = self.at;
         if at == self.bytes.len() {

@@ -197,33 +197,31 @@ pub fn put(out: &mut Vec<u8>, time: UnixMillis) {
     }
     if year.abs() > 9999 {
         put_integer(out, year.unsigned_abs());
-    } else {
-        put_two_digits(out, year.abs() / 100);
-        put_two_digits(out, year.abs() % 100);
     }
-    for (separator, number) in [
-        (b'-', month),
-        (b'-', day),
-        (b'T', second_of_day / 3600),
-        (b':', second_of_day / 60 % 60),
-        (b':', second_of_day % 60),
+    // Put together on the stack: this stands in every message that is delivered.
+    let mut text = *b"0000-00-00T00:00:00.000Z";
+    for (at, number) in [
+        (0, year.abs() / 100 % 100),
+        (2, year.abs() % 100),
+        (5, month),
+        (8, day),
+        (11, second_of_day / 3600),
+        (14, second_of_day / 60 % 60),
+        (17, second_of_day % 60),
+        (20, milli / 10),
     ] {
-        out.push(separator);
-        put_two_digits(out, number);
+        (text[at], text[at + 1]) = (ascii_digit(number / 10), ascii_digit(number % 10));
     }
-    if milli > 0 {
-        out.push(b'.');
-        out.push(ascii_digit(milli / 100));
-        put_two_digits(out, milli % 100);
-        while out.last() == Some(&b'0') {
-            out.pop();
-        }
-    }
-    out.push(b'Z');
-}
-
-fn put_two_digits(out: &mut Vec<u8>, number: i64) {
-    out.extend_from_slice(&[ascii_digit(number / 10), ascii_digit(number % 10)]);
+    text[22] = ascii_digit(milli % 10);
+    let end = match milli {
+        0 => 19,
+        _ if milli % 100 == 0 => 21,
+        _ if milli % 10 == 0 => 22,
+        _ => 23,
+    };
+    text[end] = b'Z';
+    let start = if year.abs() > 9999 { 4 } else { 0 };
+    out.extend_from_slice(&text[start..=end]);
 }
 
 fn ascii_digit(digit: i64) -> u8 {

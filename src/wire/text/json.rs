@@ -49,7 +49,8 @@ impl JsonReader {
     /// Reads a text where it lies; where that is not plain, from simd-json's tape; where that cannot tell, with the lenient
     /// reader.
     pub(super) fn read<'a, T: Shape<'a>>(&'a mut self, text: &'a [u8]) -> Result<T, JsonError> {
-        let mut plain = Plain::new(text);
+        let Ok(plain) = simdutf8::basic::from_utf8(text) else { return self.read_anew(text) };
+        let mut plain = Plain::new(plain);
         match T::read(&mut plain) {
             Ok(value) if plain.is_done() => Ok(value),
             _ => self.read_anew(text),

@@ -8,10 +8,12 @@ use std::borrow::Cow;
 
 /// Digits of an integer that certainly fits 64 bits.
 const DIGITS_MAX: usize = 18;
+/// Words of eight bytes that are looked at before a string counts as long: names of members, numbers as contexts.
+const SHORT_WORDS: usize = 2;
 
 /// A place in a text.
 pub(super) struct Plain<'a> {
-    text: &'a [u8],
+    text: &'a str,
     at: usize,
     /// Objects begun and not ended.
     open: usize,
@@ -20,7 +22,7 @@ pub(super) struct Plain<'a> {
 }
 
 impl<'a> Plain<'a> {
-    pub(super) fn new(text: &'a [u8]) -> Self {
+    pub(super) fn new(text: &'a str) -> Self {
         Plain { text, at: 0, open: 0, fresh: false }
     }
 
@@ -31,7 +33,7 @@ impl<'a> Plain<'a> {
 
     /// The next byte that is no white space.
     fn visible(&mut self) -> Option<u8> {
-        while let Some(byte) = self.text.get(self.at) {
+        while let Some(byte) = self.text.as_bytes().get(self.at) {
             match byte {
                 b' ' | b'\n' | b'\r' | b'\t' => self.at += 1,
                 byte => return Some(*byte),
@@ -51,20 +53,19 @@ impl<'a> Plain<'a> {
 
     fn string(&mut self) -> Result<&'a str, Unsure> {
         self.take(b'"')?;
-        let rest = &self.text[self.at..];
-        let length = memchr::memchr2(b'"', b'\\', rest).ok_or(Unsure)?;
-        let bytes = &rest[..length];
-        // Control characters are illegal in strings. Written as a fold because that becomes SIMD.
-        let lowest = bytes.iter().fold(u8::MAX, |lowest, byte| lowest.min(*byte));
-        if rest[length] != b'"' || lowest < b' ' {
+        let rest = &self.text.as_bytes()[self.at..];
+        let length = string_length(rest)?;
+        if rest[length] != b'"' {
             return Err(Unsure);
         }
+        // A quote on either side: the ends are those of characters.
+        let string = self.text.get(self.at..self.at + length).ok_or(Unsure)?;
         self.at += length + 1;
-        simdutf8::basic::from_utf8(bytes).map_err(|_| Unsure)
+        Ok(string)
     }
 
     fn integer(&mut self) -> Result<i64, Unsure> {
-        let rest = &self.text[self.at..];
+        let rest = &self.text.as_bytes()[self.at..];
         let sign = usize::from(rest.first() == Some(&b'-'));
         let digits = rest[sign..].iter().take_while(|byte| byte.is_ascii_digit()).count();
         let number = &rest[..sign + digits];
@@ -79,12 +80,39 @@ impl<'a> Plain<'a> {
     }
 
     fn word(&mut self, word: &str) -> Result<(), Unsure> {
-        if !self.text[self.at..].starts_with(word.as_bytes()) {
+        if !self.text.as_bytes()[self.at..].starts_with(word.as_bytes()) {
             return Err(Unsure);
         }
         self.at += word.len();
         Ok(())
     }
+}
+
+/// Bytes before the quote or backslash that comes first.
+fn string_length(rest: &[u8]) -> Result<usize, Unsure> {
+    let mut length = 0;
+    for word in rest.as_chunks().0.iter().take(SHORT_WORDS) {
+        let special = special_bytes(u64::from_le_bytes(*word));
+        if special != 0 {
+            return Ok(length + special.trailing_zeros() as usize / 8);
+        }
+        length += word.len();
+    }
+    let long = &rest[length..];
+    let more = memchr::memchr2(b'"', b'\\', long).ok_or(Unsure)?;
+    // Control characters are illegal in strings. Written as a fold because that becomes SIMD.
+    let lowest = long[..more].iter().fold(u8::MAX, |lowest, byte| lowest.min(*byte));
+    if lowest < b' ' { Err(Unsure) } else { Ok(length + more) }
+}
+
+/// The lowest bit set lies in the first byte, in memory order, that is a quote, a backslash or a control character.
+fn special_bytes(word: u64) -> u64 {
+    const ONES: u64 = u64::from_ne_bytes([1; 8]);
+    const HIGH: u64 = u64::from_ne_bytes([0x80; 8]);
+    // A borrow may mark bytes behind the first that is below, never one before it.
+    let below = |word: u64, limit: u8| word.wrapping_sub(ONES * u64::from(limit)) & !word & HIGH;
+    let is = |byte: u8| below(word ^ (ONES * u64::from(byte)), 1);
+    below(word, b' ') | is(b'"') | is(b'\\')
 }
 
 impl<'a> Source<'a> for Plain<'a> {
@@ -136,5 +164,31 @@ impl<'a> Source<'a> for Plain<'a> {
 
     fn refuse(&self, _message: impl FnOnce() -> String) -> Unsure {
         Unsure
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_end_of_a_string_is_found_at_every_length() {
+        for length in 0..70 {
+            for end in [b'"', b'\\'] {
+                let mut text: Vec<u8> =
+                    (0..length).map(|at| [b'a', b' ', b'!', 0x7f, 0xc3][at % 5]).collect();
+                text.push(end);
+                text.extend_from_slice(b"behind \" \\ \n");
+                assert_eq!(string_length(&text).ok(), Some(length), "{text:?}");
+                for at in 0..length {
+                    let mut odd = text.clone();
+                    odd[at] = 0x1f;
+                    // Refused, or reported as the place where no quote is.
+                    assert!(string_length(&odd).map_or(true, |found| found == at), "{odd:?}");
+                }
+                text.truncate(length);
+                assert!(string_length(&text).is_err(), "{text:?}");
+            }
+        }
     }
 }

@@ -116,7 +116,6 @@ fn encryption_size_hint(context: &EncryptionContext<'_>) -> usize {
 
 /// Appends the message object.
 pub fn put_delivery(out: &mut Vec<u8>, delivery: &Delivery<'_>) {
-    out.reserve(delivery_size_hint(delivery));
     out.extend_from_slice(br#"{"messageId":""#);
     delivery.id.put_text(out);
     out.extend_from_slice(br#"","payload":""#);

@@ -7,6 +7,8 @@ const TEXT: u8 = 0x1;
 const CLOSE: u8 = 0x8;
 const PING: u8 = 0x9;
 const PONG: u8 = 0xa;
+/// Bytes reserved beforehand at most: a guess may be wrong.
+const HINT_MAX: usize = 1 << 20;
 /// RSV1: the message is compressed. Source: RFC 7692 section 6.
 pub(super) const COMPRESSED: u8 = 0x40;
 
@@ -20,6 +22,7 @@ pub fn put_text(out: &mut Vec<u8>, hint: usize, write: impl FnOnce(&mut Vec<u8>)
 pub(super) fn put_text_frame(out: &mut Vec<u8>, reserved: u8, hint: usize, write: impl FnOnce(&mut Vec<u8>)) {
     let start = out.len();
     let guessed = start + header_length(hint);
+    out.reserve(guessed - start + hint.min(HINT_MAX));
     out.resize(guessed, 0);
     write(out);
     assert!(out.len() >= guessed, "the payload is appended, nothing is taken away");

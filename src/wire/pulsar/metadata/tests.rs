@@ -74,6 +74,7 @@ fn every_field_of_an_entry() {
         producer_name: "prod",
         sequence_id: 1 << 40,
         publish_time: 1_700_000_000_000,
+        has_properties: true,
         partition_key: Some("key"),
         compression: 4,
         uncompressed_size: 99,
