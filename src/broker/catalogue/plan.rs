@@ -224,7 +224,7 @@ impl Catalogue {
         properties: &Map<String, Value>,
         most: u32,
     ) -> Plan {
-        if topic.partition() >= 0 {
+        if topic.looks_partitioned() {
             return Err(Refused::new(412, "Partitioned Topic Name should not contain '-partition-'"));
         }
         let partitions = partition_count(partitions, most, 406)?;

@@ -225,6 +225,7 @@ fn partitioned_topics_grow_and_never_shrink() {
     assert_eq!(refusal(put(&catalogue, "p", 0)), (406, "Number of partitions should be more than 0".into()));
     assert_eq!(refusal(put(&catalogue, "p", 11)).0, 406);
     assert_eq!(refusal(put(&catalogue, "p-partition-0", 2)).0, 412);
+    assert_eq!(refusal(put(&catalogue, "p-partition-x", 2)).0, 412, "anywhere in the name");
     assert_eq!(refusal(put(&catalogue, "public/none/p", 2)), (404, "Namespace not found".into()));
     let plan = put(&catalogue, "p", 3).expect("a plan");
     catalogue.apply_plan(&plan, 5);

@@ -93,6 +93,11 @@ impl TopicName {
         if plain { digits.parse().unwrap_or(-1) } else { -1 }
     }
 
+    /// Whether the local name has `-partition-` anywhere in it: no topic of this name can have partitions.
+    pub fn looks_partitioned(&self) -> bool {
+        self.local().contains(PARTITION)
+    }
+
     /// Partition `index` of this topic.
     pub fn with_partition(&self, index: u32) -> TopicName {
         let suffix = format!("{PARTITION}{index}");

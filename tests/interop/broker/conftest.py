@@ -15,6 +15,8 @@ from rest import Rest  # noqa: E402
 # As a stock installation, but that nothing vanishes meanwhile and that positions inside batches are kept.
 STOCK = {"brokerDeleteInactiveTopicsEnabled": "false", "acknowledgmentAtBatchIndexLevelEnabled": "true",
          "defaultRetentionTimeInMinutes": "0", "defaultRetentionSizeInMB": "0"}
+# Real Pulsar's own configuration has this too: without it, its bookie refuses entries of the size that its broker accepts.
+REAL = ("nettyMaxFrameSizeBytes=5253120",)
 OPERATION_S = 60    # an operation is answered within this, by a busy machine's Java as well
 QUIET = logging.getLogger("pulsar-client")
 QUIET.setLevel(logging.CRITICAL)
@@ -44,7 +46,7 @@ def real_pulsar():
             if [wanted] != current:
                 stack.close()
                 current.clear()
-                serve.server = stack.enter_context(servers.Broker(None, *wanted[0]))
+                serve.server = stack.enter_context(servers.Broker(None, *wanted[0], *REAL))
                 current.append(wanted)
             return serve.server
         yield serve

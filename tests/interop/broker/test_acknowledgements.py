@@ -35,8 +35,8 @@ def send_batch(client, topic, count):
 @pytest.mark.parametrize("how", [None, "TERM", "KILL"])
 @pytest.mark.parametrize("kind", ["Exclusive", "Shared"])
 def test_c34_a_batch_is_acknowledged_in_part(server, connect, rest, topic, kind, how, is_real):
-    if is_real and how == "KILL":
-        pytest.skip("real Pulsar writes positions once a second at most and forgets the last ones when killed")
+    if is_real and how:
+        pytest.skip("real Pulsar (4.0.7) keeps places inside a batch in memory alone: also an unload of the topic loses them")
     client = connect()
     consumer = client.subscribe(topic, "s", getattr(KIND, kind), batch_index_ack_enabled=True)
     send_batch(client, topic, 10)

@@ -27,7 +27,7 @@ def test_c07_a_partitioned_topic_grows_and_goes(client, rest, topic):
     assert f"persistent://public/default/{topic}" not in rest.get("/admin/v2/persistent/public/default/partitioned")
 
 
-def test_c08_partition_names_belong_to_their_base(client, rest, topic, is_real):
+def test_c08_names_of_partitions_belong_to_their_base(client, rest, topic, is_real):
     if is_real:
         # A difference on purpose: the original makes a plain topic of that name, which then stands in the base's way.
         client.create_producer(f"{topic}-partition-2").close()
@@ -40,6 +40,7 @@ def test_c08_partition_names_belong_to_their_base(client, rest, topic, is_real):
     assert client.get_topic_partitions(base) == expected
     with pytest.raises(pulsar.TopicNotFound):
         client.create_producer(f"{base}-partition-3")
+    assert rest.ask("PUT", f"{path_of(f'{topic}-partition-x')}/partitions", 3)[0] == 412
     plain = f"{topic}-plain"
     rest.change("PUT", path_of(plain))
     assert client.get_topic_partitions(plain) in ([plain], [f"persistent://public/default/{plain}"])
