@@ -112,8 +112,13 @@ impl Server {
     }
 
     fn get(&self, path: &str) -> String {
+        self.request("GET", path)
+    }
+
+    fn request(&self, method: &str, path: &str) -> String {
         let mut stream = TcpStream::connect(&self.web).unwrap();
-        write!(stream, "GET {path} HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n").unwrap();
+        let more = "Host: x\r\nConnection: close\r\nContent-Length: 0";
+        write!(stream, "{method} {path} HTTP/1.1\r\n{more}\r\n\r\n").unwrap();
         let mut answer = String::new();
         stream.read_to_string(&mut answer).unwrap();
         answer
@@ -340,4 +345,58 @@ fn settings_are_checked_and_shown_before_anything_is_made() {
     let deviations = run(&["standalone", "--show-deviations"]);
     assert!(deviations.status.success() && out(&deviations).contains("journalSyncData"));
     assert!(!folder.0.exists(), "nothing was made");
+}
+
+/// Both checkpoints are damaged: the start says so and leads to `repair`, which says what it would do, and does it when told to.
+#[test]
+fn a_store_without_checkpoints_is_rebuilt_on_demand() {
+    let folder = Folder::new("standalone-rebuilt");
+    let server = Server::start(&folder, &["--set", "stores=1", "--cores", "0"]);
+    assert!(server.produce("t", &["one", "two"]).status.success());
+    let made = server.request("PUT", "/admin/v2/persistent/public/default/t/subscription/s");
+    assert!(made.starts_with("HTTP/1.1 204"), "{made}");
+    server.signal(Signal::KILL);
+    server.end();
+    let sound = run(&["repair", "--data-dir", folder.path()]);
+    assert!(sound.status.success() && out(&sound).contains("store 0: sound, 1 topics"), "{}", out(&sound));
+    // As a folder looks whose checkpoints rot after the journal was used again: a checkpoint that is none, and no first file.
+    let store = folder.0.join("store-00");
+    std::fs::write(store.join("c-0000000000000001"), b"rot").unwrap();
+    let journal = store.join("j-00000000");
+    let mut bytes = std::fs::read(&journal).unwrap();
+    let slot = bytes.len() as u64;
+    let frames: Vec<usize> =
+        (0..bytes.len()).step_by(4096).filter(|at| bytes[*at..].starts_with(b"PGLF")).collect();
+    for at in frames {
+        let position = u64::from_le_bytes(bytes[at + 32..at + 40].try_into().unwrap()) + 7 * slot;
+        bytes[at + 32..at + 40].copy_from_slice(&position.to_le_bytes());
+        let checksum = crc32c::crc32c(&bytes[at..at + 60]).to_le_bytes();
+        bytes[at + 60..at + 64].copy_from_slice(&checksum);
+    }
+    std::fs::write(&journal, &bytes).unwrap();
+
+    let refused = run(&["standalone", "--data-dir", folder.path(), "--set", "webServicePort=0"]);
+    assert_eq!(refused.status.code(), Some(3), "{}", err(&refused));
+    assert!(err(&refused).contains("no checkpoint is whole") && err(&refused).contains("pulsegate repair"));
+    let shown = run(&["repair", "--data-dir", folder.path()]);
+    assert_eq!(shown.status.code(), Some(3), "{}", out(&shown));
+    assert!(out(&shown).contains("1 topics with 2 entries in 1 ledgers, 1 subscriptions"), "{}", out(&shown));
+    assert!(out(&shown).contains("nothing was changed") && std::fs::read(&journal).unwrap() == bytes);
+    let done = run(&["repair", "--data-dir", folder.path(), "--rebuild"]);
+    assert!(done.status.success() && out(&done).contains("1 were rebuilt"), "{} {}", out(&done), err(&done));
+    assert_eq!(std::fs::read(folder.0.join("set-aside/store-00-1/j-00000000")).unwrap(), bytes);
+
+    let server = Server::start(&folder, &["--cores", "0"]);
+    let again = server.consume("t", &["-n", "2", "--subscription", "s"]);
+    assert_eq!(again, ["one", "two"], "from the earliest on");
+    assert!(server.produce("t", &["three"]).status.success());
+    server.signal(Signal::KILL);
+    server.end();
+    let server = Server::start(&folder, &["--cores", "0"]);
+    assert_eq!(server.consume("t", &["-n", "3"]), ["one", "two", "three"]);
+
+    let mistyped = run(&["repair", "--data-dir", "no-such-folder"]);
+    assert_eq!(mistyped.status.code(), Some(2), "{}", err(&mistyped));
+    let busy = run(&["repair", "--data-dir", folder.path(), "--rebuild"]);
+    assert_eq!(busy.status.code(), Some(2), "a folder in use is left alone: {}", err(&busy));
 }

@@ -44,6 +44,16 @@ default, file, environment, --set. It listens on loopback unless bindAddress say
 Exit codes: 2 wrong configuration, or a data folder in use or of a later version, 3 damaged data (the text says
 what can be done), 4 a journal could not be written.";
 
+const REPAIR_EXAMPLES: &str = "\
+Examples:
+  pulsegate repair --data-dir /var/lib/pulsegate              what is damaged, and what could be put together
+  pulsegate repair --data-dir /var/lib/pulsegate --rebuild    do it
+
+No process may use the folder meanwhile. A store whose journal is damaged in one place may be started with
+--accept-data-loss instead, which keeps acknowledgements up to there. A rebuilt store keeps all messages that can
+be read; its subscriptions begin at their earliest message again. Its old folder is kept in set-aside/.
+Exit code 0: all stores are sound, or were rebuilt. 3: some are damaged still.";
+
 const CHECK_EXAMPLES: &str = "\
 Examples:
   pulsegate check --config /etc/pulsar/websocket.conf
@@ -81,6 +91,9 @@ pub(super) enum Command {
     /// Serve WebSocket and native clients with a durable broker of its own, in this process
     #[command(after_help = STANDALONE_EXAMPLES)]
     Standalone(StandaloneArguments),
+    /// Look at a data folder's stores, and rebuild those that are damaged
+    #[command(after_help = REPAIR_EXAMPLES)]
+    Repair(RepairArguments),
     /// Run the start-up checks and say what to mend, without serving
     #[command(after_help = CHECK_EXAMPLES)]
     Check(SettingArguments),
@@ -107,6 +120,26 @@ pub(super) struct StandaloneArguments {
     /// Show where defaults differ from the original's, and why, and exit
     #[arg(long)]
     pub(super) show_deviations: bool,
+}
+
+/// What to repair.
+#[derive(Debug, Args)]
+pub(super) struct RepairArguments {
+    #[command(flatten)]
+    settings: SettingArguments,
+    /// Folder of all data [default: pulsegate-data]
+    #[arg(long, value_name = "DIR")]
+    data_dir: Option<String>,
+    /// Put damaged stores together again from their segments and journals; else only say what would be done
+    #[arg(long)]
+    pub(super) rebuild: bool,
+}
+
+impl RepairArguments {
+    /// With the folder as one more of them.
+    pub(super) fn settings(&self) -> SettingArguments {
+        SettingArguments { data_dir: self.data_dir.clone(), ..self.settings.clone() }
+    }
 }
 
 impl StandaloneArguments {

@@ -7,6 +7,7 @@ mod checks;
 mod cli;
 mod host;
 mod plan;
+mod repair;
 mod rules;
 mod serve;
 mod standalone;
@@ -64,6 +65,11 @@ pub fn main() -> ExitCode {
         Command::Serve(settings) => with_settings(&settings, Program::Gateway, |plan, _| serve::serve(plan)),
         Command::Check(settings) => with_settings(&settings, Program::Gateway, |plan, _| check(plan)),
         Command::Standalone(arguments) if arguments.show_deviations => show(&rules::deviations()),
+        Command::Repair(arguments) => {
+            with_settings(&arguments.settings(), Program::Standalone, |_, settings| {
+                repair::repair(settings, arguments.rebuild)
+            })
+        }
         Command::Standalone(arguments) => {
             let accepted = arguments.accepted();
             with_settings(&arguments.settings(), Program::Standalone, |plan, settings| {

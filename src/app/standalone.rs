@@ -119,7 +119,7 @@ pub(super) fn folder_failure(error: FolderError) -> Failure {
     }
 }
 
-fn open_folder(settings: &Settings, cores: usize) -> Result<DataFolder, Failure> {
+pub(super) fn open_folder(settings: &Settings, cores: usize) -> Result<DataFolder, Failure> {
     let wanted = match settings.count("stores") {
         0 => cores.next_power_of_two().min(STORES_DEFAULT_MAX) as u64,
         stores => stores,

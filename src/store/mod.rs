@@ -15,6 +15,7 @@ pub mod journal;
 pub mod log;
 pub mod memory;
 pub mod reads;
+pub mod rebuild;
 pub mod record;
 pub mod recover;
 pub mod segment;

@@ -56,6 +56,19 @@ pub enum Record<'a> {
     End(u64),
 }
 
+impl Record<'_> {
+    /// Something is given up with it.
+    pub fn gives_up(&self) -> bool {
+        matches!(
+            self,
+            Record::LedgerDelete(_)
+                | Record::TopicDelete(_)
+                | Record::CursorDelete(..)
+                | Record::DedupDelete(_)
+        )
+    }
+}
+
 /// A topic's name and what else its owner keeps with it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct TopicPut<'a> {

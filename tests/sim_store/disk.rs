@@ -183,6 +183,21 @@ impl SimDisk {
         self.folder.retain(|name, _| !gone(*name));
     }
 
+    /// Other checkpoints and another journal; of the segments only those that are named stay.
+    pub(crate) fn put(&mut self, contents: &Contents) {
+        self.lose(|name| match name {
+            FileName::Segment(ledger) => !contents.segments.contains_key(&ledger),
+            _ => true,
+        });
+        let slots = contents.journal.iter().map(|(slot, bytes)| (FileName::Journal(*slot), bytes));
+        let checkpoints = contents.checkpoints.iter().map(|(id, bytes)| (FileName::Checkpoint(*id), bytes));
+        for (name, bytes) in slots.chain(checkpoints) {
+            let (live, durable) = (bytes.to_vec(), bytes.to_vec());
+            self.files.insert(name, File { live, durable, unsynced: BTreeSet::new() });
+            self.folder.insert(name, File::default());
+        }
+    }
+
     /// Names of the files, and their bytes to damage at rest.
     pub(crate) fn files(&mut self) -> impl Iterator<Item = (FileName, &mut Vec<u8>)> {
         self.files.iter_mut().map(|(name, file)| (*name, &mut file.live))

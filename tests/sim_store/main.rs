@@ -4,6 +4,7 @@
 
 mod disk;
 mod faults;
+mod rebuild;
 mod sweeps;
 mod world;
 

@@ -11,6 +11,7 @@
 
 mod damage;
 mod format;
+mod repair;
 
 use crate::shard::disk::sync_folder;
 use crate::store::{Contents, FileName, RecoverError, StoreId};
@@ -23,6 +24,7 @@ use std::path::{Path, PathBuf};
 
 pub use damage::{Accepted, DamagedStore};
 pub use format::FormatError;
+pub use repair::Repaired;
 
 /// Most stores of a folder: each has a journal of its own, and one core serves them all if need be.
 pub const STORES_MAX: u16 = 64;
