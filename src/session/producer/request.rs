@@ -95,7 +95,8 @@ pub(super) struct Message<'a> {
 impl<'a> Message<'a> {
     /// Checks everything but the payload's base64. `encrypted`: the session has client-side encryption keys.
     /// The order of checks is the original's, except that a bad payload comes before all of them: see
-    /// [`which_error`].
+    /// [`which_error`]. Inlined: the result is large, and need not be moved.
+    #[inline(always)]
     pub(super) fn read(
         request: &'a Request<'a>,
         encrypted: bool,

@@ -255,6 +255,18 @@ impl<const N: usize> Sink for Stack<N> {
         self.bytes[self.length..self.length + bytes.len()].copy_from_slice(bytes);
         self.length += bytes.len();
     }
+
+    // Byte by byte in place: to copy a few bytes of a length not known beforehand is a call.
+    #[inline]
+    fn varint(&mut self, mut number: u64) {
+        while number >= 0x80 {
+            self.bytes[self.length] = number as u8 | 0x80;
+            self.length += 1;
+            number >>= 7;
+        }
+        self.bytes[self.length] = number as u8;
+        self.length += 1;
+    }
 }
 
 #[cfg(test)]
