@@ -399,10 +399,10 @@ impl Subscription {
     }
 
     /// When it has something to do without being told.
-    pub(super) fn next_time(&self, settings: &Settings, clock: Clock) -> Option<Instant> {
+    pub(super) fn next_time(&self, clock: Clock) -> Option<Instant> {
         match self.dispatcher.as_ref()? {
             Dispatcher::Single(single) => single.next_time(),
-            Dispatcher::Shared(shared) => shared.next_time(settings, clock),
+            Dispatcher::Shared(shared) => shared.next_time(clock),
         }
     }
 

@@ -334,8 +334,7 @@ impl Topic {
     /// When [`Topic::dispatch`] has something to do without another event.
     pub fn next_time(&self, clock: Clock) -> Option<Instant> {
         let subscriptions = self.subscriptions.values();
-        let first =
-            subscriptions.filter_map(|subscription| subscription.next_time(&self.settings, clock)).min();
+        let first = subscriptions.filter_map(|subscription| subscription.next_time(clock)).min();
         // Once it has passed, whoever wants to read asks again by himself.
         let retry = self.read_retry.map(|(at, _)| at).filter(|at| !self.reading && *at > clock.now);
         first.into_iter().chain(retry).min()

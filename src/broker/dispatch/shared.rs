@@ -248,11 +248,10 @@ impl Shared {
         }
     }
 
-    /// When the first delayed entry is due.
-    pub(in crate::broker) fn next_time(&self, settings: &Settings, clock: Clock) -> Option<Instant> {
+    /// When the first delayed entry is due. It may go a tick sooner, with others; nobody is woken for that.
+    pub(in crate::broker) fn next_time(&self, clock: Clock) -> Option<Instant> {
         let &(time, _) = self.delayed.first()?;
-        let early = if settings.delayed_strict { 0 } else { settings.delayed_tick.as_millis() as i64 };
-        let wait = time.saturating_sub(early).saturating_sub(clock.wall.0).max(0) as u64;
+        let wait = time.saturating_sub(clock.wall.0).max(0) as u64;
         Some(clock.now + std::time::Duration::from_millis(wait))
     }
 

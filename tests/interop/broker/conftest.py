@@ -15,8 +15,9 @@ from rest import Rest  # noqa: E402
 # As a stock installation, but that nothing vanishes meanwhile and that positions inside batches are kept.
 STOCK = {"brokerDeleteInactiveTopicsEnabled": "false", "acknowledgmentAtBatchIndexLevelEnabled": "true",
          "defaultRetentionTimeInMinutes": "0", "defaultRetentionSizeInMB": "0"}
-# Real Pulsar's own configuration has this too: without it, its bookie refuses entries of the size that its broker accepts.
-REAL = ("nettyMaxFrameSizeBytes=5253120",)
+# Real Pulsar's own configuration has the first: without it, its bookie refuses entries of the size that its broker accepts. The
+# second is how often it looks for ledgers that nobody wants: two minutes else.
+REAL = ("nettyMaxFrameSizeBytes=5253120", "retentionCheckIntervalInSeconds=5")
 OPERATION_S = 60    # an operation is answered within this, by a busy machine's Java as well
 QUIET = logging.getLogger("pulsar-client")
 QUIET.setLevel(logging.CRITICAL)
