@@ -242,9 +242,10 @@ fn reserve(folder: &Path) {
             return Ok(());
         }
         fallocate(&file, FallocateFlags::empty(), 0, RESERVE_BYTES)?;
-        file.sync_all()
+        file.sync_all()?;
+        sync_folder(folder)
     });
-    if let Err(error) = made.and_then(|()| sync_folder(folder)) {
+    if let Err(error) = made {
         log::warn!("no reserve in {}: {error}; a full disk will leave no room to tidy up", folder.display());
         if let Err(error) = std::fs::remove_file(&path) {
             log::debug!("{}: {error}", path.display());

@@ -14,6 +14,7 @@ use std::thread::JoinHandle;
 const RECORDS: TableDefinition<'_, &str, (u64, &[u8])> = TableDefinition::new("records");
 /// One row: the number of the last write. Versions of deleted keys are never given out again.
 const COUNTER: TableDefinition<'_, (), u64> = TableDefinition::new("counter");
+const TABLES: usize = 2;
 /// Writes that share one commit, and so one flush.
 const WRITES_PER_COMMIT: usize = 64;
 /// Longest key and value, bytes. Policies and schemas are far smaller; a value is held once by every core.
@@ -56,11 +57,15 @@ impl MetaStore {
     pub fn open(path: &Path) -> Result<(MetaStore, Vec<MetaRecord>), MetaError> {
         let open = || -> Result<_, redb::Error> {
             let store = MetaStore { database: Arc::new(Database::create(path)?) };
-            // Made here, so that reading never meets a store without its tables.
-            let begun = store.begin()?;
-            begun.open_table(RECORDS)?;
-            begun.open_table(COUNTER)?;
-            begun.commit()?;
+            // Made here, so that reading never meets a store without its tables. Only once: a commit is a flush of the disk, which
+            // a start on a busy one waits for.
+            let there = store.database.begin_read()?.list_tables()?.count();
+            if there < TABLES {
+                let begun = store.begin()?;
+                begun.open_table(RECORDS)?;
+                begun.open_table(COUNTER)?;
+                begun.commit()?;
+            }
             let records = store.records()?;
             Ok((store, records))
         };
