@@ -4,7 +4,7 @@
 
 mod consumers;
 mod numbers;
-mod operate;
+pub(in crate::broker) mod operate;
 mod storage;
 
 use std::collections::BTreeMap;

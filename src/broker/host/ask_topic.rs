@@ -14,6 +14,7 @@ use crate::broker::event::{Save, SaveId};
 use crate::broker::ledgers::behind;
 use crate::broker::stats::{InternalStats, LedgerStats, PlaceShown, TopicState, TopicStats};
 use crate::broker::topic::Topic;
+use crate::broker::topic::operate::missing;
 use crate::store::Lookup;
 
 impl Host {
@@ -128,7 +129,8 @@ impl Host {
                 let known =
                     self.topics.get(key).and_then(Entry::topic).and_then(|topic| topic.floor(&subscription));
                 if known.is_none() {
-                    return self.answer_refused(ticket, 404, "Subscription not found");
+                    let name = self.topics.get(key).map(|entry| entry.name.clone()).unwrap_or_default();
+                    return self.answer(ticket, missing(&subscription, &name).into());
                 }
                 self.search(clock, key, time, SearchFor::Reset { subscription, ticket });
             }
@@ -255,8 +257,9 @@ impl Host {
             Some(name) => vec![name.to_owned()],
             None => topic.subscriptions().map(|(name, _)| name.to_owned()).collect(),
         };
-        if names.iter().any(|name| topic.floor(name).is_none()) {
-            return self.answer_refused(ticket, 404, "Subscription not found");
+        if let Some(name) = names.iter().find(|name| topic.floor(name).is_none()) {
+            let refused = missing(name, topic.name());
+            return self.answer(ticket, refused.into());
         }
         if names.iter().any(|name| topic.backlog(name).is_none_or(|(entries, _)| entries == 0)) {
             let text = format!(

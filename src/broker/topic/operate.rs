@@ -8,9 +8,9 @@ use crate::broker::ack_set::AckSet;
 use crate::broker::admin::{PropertiesChange, Refused};
 use crate::broker::ledgers::behind;
 
-/// The refusal for a subscription that is not there.
-fn missing(name: &str) -> Refused {
-    Refused::new(404, format!("Subscription {name} not found"))
+/// The refusal for a subscription that is not there, in the words of a 4.0.7 broker (observed).
+pub(in crate::broker) fn missing(name: &str, topic: &str) -> Refused {
+    Refused::new(404, format!("Subscription {name} not found for topic {topic}"))
 }
 
 impl Topic {
@@ -131,7 +131,7 @@ impl Topic {
 
     /// Deletes a subscription; `None`: it was not durable.
     pub fn delete_subscription(&mut self, name: &str, force: bool) -> Result<Option<SaveId>, Refused> {
-        let subscription = self.subscriptions.get_mut(name).ok_or_else(|| missing(name))?;
+        let subscription = self.subscriptions.get_mut(name).ok_or_else(|| missing(name, &self.name))?;
         if !subscription.consumers().is_empty() && !force {
             return Err(Refused::new(412, "Subscription has active connected consumers"));
         }
@@ -151,7 +151,7 @@ impl Topic {
 
     /// Consumes so many entries; `None`: all.
     pub fn skip(&mut self, name: &str, entries: Option<u64>) -> Result<Option<SaveId>, Refused> {
-        let subscription = self.subscriptions.get(name).ok_or_else(|| missing(name))?;
+        let subscription = self.subscriptions.get(name).ok_or_else(|| missing(name, &self.name))?;
         let mut to = self.ledgers.end();
         if let Some(count) = entries {
             to = subscription.cursor.floor();
@@ -168,7 +168,7 @@ impl Topic {
 
     /// Consumes everything below a place.
     fn consume_below(&mut self, name: &str, to: Position) -> Result<Option<SaveId>, Refused> {
-        let subscription = self.subscriptions.get_mut(name).ok_or_else(|| missing(name))?;
+        let subscription = self.subscriptions.get_mut(name).ok_or_else(|| missing(name, &self.name))?;
         subscription.cursor.ack_below(to, &self.ledgers);
         subscription.caught_up(&self.ledgers);
         if !subscription.durable {
@@ -196,7 +196,7 @@ impl Topic {
         place: Position,
         first_in_batch: Option<u32>,
     ) -> Result<Option<SaveId>, Refused> {
-        let subscription = self.subscriptions.get_mut(name).ok_or_else(|| missing(name))?;
+        let subscription = self.subscriptions.get_mut(name).ok_or_else(|| missing(name, &self.name))?;
         if subscription.fenced {
             return Err(Refused::new(412, "Subscription is being reset already"));
         }
@@ -219,7 +219,7 @@ impl Topic {
 
     /// The n-th entry, from 1, of those a subscription has to consume.
     pub fn nth_unacked(&self, name: &str, position: u64) -> Result<Option<Position>, Refused> {
-        let subscription = self.subscriptions.get(name).ok_or_else(|| missing(name))?;
+        let subscription = self.subscriptions.get(name).ok_or_else(|| missing(name, &self.name))?;
         let mut at = subscription.cursor.floor();
         for left in (0..position).rev() {
             at = subscription.cursor.next_unacked(at, &self.ledgers);
@@ -235,7 +235,7 @@ impl Topic {
 
     /// Properties given to a subscription.
     pub fn subscription_properties(&self, name: &str) -> Result<BTreeMap<String, String>, Refused> {
-        let subscription = self.subscriptions.get(name).ok_or_else(|| missing(name))?;
+        let subscription = self.subscriptions.get(name).ok_or_else(|| missing(name, &self.name))?;
         Ok(subscription.properties.given.clone())
     }
 
@@ -245,7 +245,7 @@ impl Topic {
         name: &str,
         change: &PropertiesChange,
     ) -> Result<Option<SaveId>, Refused> {
-        let subscription = self.subscriptions.get_mut(name).ok_or_else(|| missing(name))?;
+        let subscription = self.subscriptions.get_mut(name).ok_or_else(|| missing(name, &self.name))?;
         change.apply(&mut subscription.properties.given);
         Ok(subscription.durable.then(|| subscription.save_all(name, &mut self.out)))
     }
