@@ -98,7 +98,12 @@ impl Client {
                 self.got.push_back(Got { command: frame.command, entry });
             }
             match self.got.pop_front() {
-                Some(Got { command: Command::Ping(_), .. }) => self.send(&Command::Pong(p::CommandPong {})),
+                Some(Got { command: Command::Ping(_), .. }) => {
+                    let mut pong = Vec::new();
+                    frame::put(&mut pong, &Command::Pong(p::CommandPong {}));
+                    // A test that ends a connection while another thread reads from it may do so just now.
+                    self.stream.write_all(&pong).ok()?;
+                }
                 Some(got) => return Some(got),
                 None => {
                     let mut buffer = [0; 64 * 1024];
