@@ -58,6 +58,9 @@ impl World {
     pub(crate) fn with(prng: Prng, disk: SimDisk, recovered: Recovered) -> Self {
         assert_eq!(recovered.damaged, [], "segments are there");
         let log = Log::open(CONFIG, recovered, 0);
+        // Numbers that were handed out and never confirmed are not used again: nothing follows in a ledger of an earlier run.
+        let ledgers = || log.state().topics.values().flat_map(|topic| &topic.ledgers);
+        assert!(ledgers().all(|ledger| ledger.closed), "ledgers of an earlier run are closed");
         let confirmed = log.state().clone();
         let mut world = World {
             prng,
