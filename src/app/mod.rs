@@ -45,11 +45,14 @@ enum Failure {
     Other(String),
 }
 
+/// Exit code for damaged data.
+const DAMAGED: u8 = 3;
+
 impl Failure {
     fn exit_code(&self) -> u8 {
         match self {
             Failure::Config(_) | Failure::File { .. } | Failure::Folder(_) => 2,
-            Failure::Damaged(_) => 3,
+            Failure::Damaged(_) => DAMAGED,
             Failure::Other(_) => 1,
         }
     }

@@ -1,13 +1,10 @@
 //! `pulsegate repair`: a data folder that no process uses is looked at, and put in order.
 
 use super::standalone::{folder_failure, open_folder};
-use super::{Failure, show};
+use super::{DAMAGED, Failure, show};
 use crate::config::Settings;
 use std::path::Path;
 use std::process::ExitCode;
-
-/// Exit code while a store is damaged.
-const DAMAGED: u8 = 3;
 
 /// Looks at all stores; rebuilds those that are damaged if that is wanted.
 pub(super) fn repair(settings: &Settings, rebuild: bool) -> Result<ExitCode, Failure> {

@@ -46,12 +46,7 @@ fn a_store_without_checkpoints_is_put_together() {
     let mut told = 0;
     for seed in seeds(12) {
         println!("SIM_SEED={seed}");
-        let mut world = World::new(seed);
-        while world.checkpoints < 12 {
-            world.step();
-        }
-        world.settle();
-        world.disk.kill();
+        let mut world = World::killed_after(seed, 12);
         let before = held(&world.log.state().topics);
         let mut prng = Prng::new(seed);
         for (name, bytes) in world.disk.files() {
@@ -100,12 +95,7 @@ fn a_hole_in_a_segment_stays_a_hole() {
     let mut holes = 0;
     for seed in seeds(6) {
         println!("SIM_SEED={seed}");
-        let mut world = World::new(seed);
-        while world.checkpoints < 8 {
-            world.step();
-        }
-        world.settle();
-        world.disk.kill();
+        let mut world = World::killed_after(seed, 8);
         let before = held(&world.log.state().topics);
         world.disk.lose(|name| matches!(name, FileName::Checkpoint(_)));
         let mut prng = Prng::new(seed);

@@ -130,12 +130,7 @@ fn an_accepted_loss_is_cut_and_stays_cut() {
 fn a_lost_journal_stops_the_store_until_that_is_accepted() {
     for seed in seeds(3) {
         println!("SIM_SEED={seed}");
-        let mut world = World::new(seed);
-        while world.checkpoints < 2 {
-            world.step();
-        }
-        world.settle();
-        world.disk.kill();
+        let mut world = World::killed_after(seed, 2);
         world.disk.lose(|name| matches!(name, FileName::Journal(_)));
         let contents = world.disk.contents();
         let Err(error @ RecoverError::Rotten { at }) = recover(&contents, STORE) else { panic!("served") };

@@ -49,6 +49,17 @@ impl World {
         Self::start(Prng::new(seed), SimDisk::new(seed ^ 1)).expect("an empty disk is a store")
     }
 
+    /// One that lived until it had so many checkpoints, came to rest, and was killed: what a start finds on its disk is known.
+    pub(crate) fn killed_after(seed: u64, checkpoints: u32) -> Self {
+        let mut world = World::new(seed);
+        while world.checkpoints < checkpoints {
+            world.step();
+        }
+        world.settle();
+        world.disk.kill();
+        world
+    }
+
     fn start(prng: Prng, disk: SimDisk) -> Result<Self, RecoverError> {
         let recovered = recover(&disk.contents(), STORE)?;
         Ok(Self::with(prng, disk, recovered))
