@@ -32,7 +32,7 @@ WAITING_MAX, FOREIGN_MAX, STEAL_MAX = 0.05, 0.25, 0.03
 def program(name):
     path = TARGET / name
     if not path.exists():
-        raise SystemExit(f"no {path}: cargo build --release --features tools, or set PULSEGATE_TARGET")
+        raise SystemExit(f"no {path}: cargo build --release, or set PULSEGATE_TARGET")
     return path
 
 

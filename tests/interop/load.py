@@ -12,7 +12,7 @@ BINARY = Path(os.environ.get("PULSEGATE_LOAD", servers.ROOT / "target" / "releas
 def start(mode, ws, **options):
     """Starts a run; the options are those of the program, `server_pid=1` for --server-pid 1."""
     if not BINARY.exists():
-        raise SystemExit(f"no {BINARY}: cargo build --release --features tools")
+        raise SystemExit(f"no {BINARY}: cargo build --release")
     words = [word for name, value in options.items() if value is not None
              for word in (f"--{name.replace('_', '-')}", str(value))]
     return subprocess.Popen([BINARY, mode, "--url", ws, *words], stdin=subprocess.DEVNULL, stdout=subprocess.PIPE,

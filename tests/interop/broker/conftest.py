@@ -32,9 +32,12 @@ def settings_of(module):
     return tuple(f"{key}={value}" for key, value in {**STOCK, **getattr(module, "SETTINGS", {})}.items())
 
 
-def pytest_collection_modifyitems(items):
-    """Modules of the same settings one after the other; a stable sort."""
-    items.sort(key=lambda item: (settings_of(item.module), getattr(item.module, "FRESH", "")))
+def pytest_collection_modifyitems(config, items):
+    """Real Pulsar: modules of the same settings one after the other. Else what waits for whole minutes begins first. Stable sorts."""
+    if config.getoption("--target") == "real":
+        items.sort(key=lambda item: (settings_of(item.module), getattr(item.module, "FRESH", "")))
+    else:
+        items.sort(key=lambda item: getattr(item.module, "WAITS_MINUTES", 0), reverse=True)
 
 
 @pytest.fixture(scope="session")

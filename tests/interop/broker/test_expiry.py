@@ -6,6 +6,7 @@ from steps import eventually, send
 
 SETTINGS = {"brokerDeleteInactiveTopicsEnabled": "true", "brokerDeleteInactiveTopicsFrequencySeconds": "1",
             "subscriptionExpirationTimeMinutes": "1", "subscriptionExpiryCheckIntervalInMinutes": "1"}
+WAITS_MINUTES = 2    # the settings' unit: one until it is idle for long enough, one until somebody looks
 
 
 def listed(rest, topic):

@@ -4,6 +4,8 @@ import pytest
 from rest import path_of
 from steps import RECEIVE_MS, eventually, names, position, receive, send, silent, texts
 
+WAITS_MINUTES = 1    # rates are counted once a minute
+
 
 def test_c07_a_partitioned_topic_grows_and_goes(client, rest, topic):
     rest.change("PUT", f"{path_of(topic)}/partitions", 3)
