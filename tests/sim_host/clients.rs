@@ -48,7 +48,7 @@ impl World {
                     num_messages: Some(1),
                     ..CommandSend::default()
                 };
-                let entry = entry_of(sequence, size);
+                let entry = entry_of(PRODUCER, sequence, size);
                 self.ask(key.connection, Asked::Command { command: Command::Send(command), entry });
             }
         }

@@ -5,6 +5,7 @@
 //! `SIM_SEED=n cargo test --test sim_host` replays one seed; `SIM_RUNS=n` sweeps so many.
 
 mod clients;
+mod deduplication;
 #[path = "../sim_store/disk.rs"]
 #[allow(dead_code, unreachable_pub)] // the disk's faults at rest are the store's own tests
 mod disk;

@@ -125,11 +125,10 @@ impl Topic {
     }
 }
 
-/// The entry of a sequence id; some are large.
-pub(crate) fn entry_of(sequence: u64, size: usize) -> Bytes {
+/// The entry of a producer's sequence id; some are large.
+pub(crate) fn entry_of(producer_name: &str, sequence: u64, size: usize) -> Bytes {
     let mut out = Vec::new();
-    let metadata =
-        EntryMetadata { producer_name: PRODUCER, sequence_id: sequence, ..EntryMetadata::default() };
+    let metadata = EntryMetadata { producer_name, sequence_id: sequence, ..EntryMetadata::default() };
     let body = |out: &mut Vec<u8>| {
         out.resize(out.len() + size, sequence as u8);
         Ok::<_, ()>(())

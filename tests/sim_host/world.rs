@@ -21,6 +21,8 @@ use crate::disk::SimDisk;
 use crate::model::{Topic, sequence_of};
 
 const STORE: u64 = 0x5eed;
+/// How often what deduplication knows is saved: several times in a run of a seed.
+pub(crate) const SNAPSHOTS: Duration = Duration::from_millis(300);
 const LOG: Config = Config {
     slot_bytes: 512 * 1024,
     slots_max: 6,
@@ -83,7 +85,7 @@ fn open(disk: &SimDisk, clock: Clock) -> Host {
     config.rules.retention.mebibytes = -1;
     config.upkeep.tick = Duration::from_secs(1);
     config.upkeep.idle = Duration::from_secs(2);
-    config.upkeep.sequences = Duration::from_secs(3);
+    config.upkeep.sequences = SNAPSHOTS;
     Host::new(config, log, clock)
 }
 
@@ -157,7 +159,7 @@ impl World {
         }
     }
 
-    fn pass(&mut self, time: Duration) {
+    pub(crate) fn pass(&mut self, time: Duration) {
         self.clock.now = self.clock.now + time;
         self.clock.wall.0 += time.as_millis() as i64;
         if self.host.next_time(self.clock).is_some_and(|due| due <= self.clock.now) {
@@ -197,7 +199,7 @@ impl World {
     }
 
     /// Everything is carried out until nothing moves.
-    fn settle(&mut self) {
+    pub(crate) fn settle(&mut self) {
         for _ in 0..100_000 {
             self.stirred = false;
             let more = self.drive();
@@ -319,10 +321,19 @@ impl World {
 
     /// The process dies, or the machine does; another one goes on with what is there.
     pub(crate) fn restart(&mut self) {
+        let power_goes = self.prng.below(3) > 0;
+        self.restart_after(power_goes);
         if self.prng.below(3) == 0 {
-            self.disk.kill()
-        } else {
-            self.disk.crash()
+            self.settle();
+            self.check_all();
+        }
+    }
+
+    /// The same, and which of the two it is, is given.
+    pub(crate) fn restart_after(&mut self, power_goes: bool) {
+        match power_goes {
+            true => self.disk.crash(),
+            false => self.disk.kill(),
         }
         self.ops.clear();
         self.answers.clear();
@@ -334,14 +345,10 @@ impl World {
         }
         self.pass(Duration::from_millis(20));
         self.host = open(&self.disk, self.clock);
-        if self.prng.below(3) == 0 {
-            self.settle();
-            self.check_all();
-        }
     }
 
     /// Reads every topic and compares.
-    fn check_all(&mut self) {
+    pub(crate) fn check_all(&mut self) {
         for index in 0..self.topics.len() {
             let reader = self.connection();
             self.reading = Some((reader, BTreeMap::new()));

@@ -6,6 +6,7 @@ mod disk;
 mod faults;
 mod rebuild;
 mod sweeps;
+mod trims;
 mod world;
 
 use world::World;

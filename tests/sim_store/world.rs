@@ -173,7 +173,7 @@ impl World {
         }
     }
 
-    fn append(&mut self) {
+    pub(crate) fn append(&mut self) {
         let result = self.append_something();
         match result {
             Ok(()) => {}
@@ -250,8 +250,13 @@ impl World {
             },
             _ => return Ok(()),
         };
-        let ticket = self.log.append(id, &record)?;
-        self.remember(ticket, &record);
+        self.append_record(&record)
+    }
+
+    /// Appends a record that is no entry.
+    pub(crate) fn append_record(&mut self, record: &Record<'_>) -> Result<(), LogError> {
+        let ticket = self.log.append(self.next_id, record)?;
+        self.remember(ticket, record);
         Ok(())
     }
 
