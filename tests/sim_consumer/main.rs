@@ -84,7 +84,8 @@ impl World {
         let spec = spec(&mut prng);
         let shared = matches!(spec.kind, SubscriptionType::Shared | SubscriptionType::KeyShared);
         let index_acks = prng.below(2) == 0;
-        let mut consumer = Consumer::new(spec.clone(), seed);
+        let group = Duration::from_millis([0, 30, 100][prng.below(3) as usize]);
+        let mut consumer = Consumer::new(spec.clone(), seed, group);
         let partitions = [1, 1, 3][prng.below(3) as usize];
         let mut legs = Vec::new();
         for index in 0..partitions {
@@ -198,14 +199,14 @@ impl World {
 
     /// The end of a turn: commands go out, and the books must agree.
     fn drain(&mut self) {
-        while let Some(output) = self.consumer.poll_output() {
+        while let Some(output) = self.consumer.poll_output(self.now, &mut Vec::new()) {
             match output {
                 Output::ToBroker { leg, command } => self.send(leg, command),
                 Output::OpenDeadLetters => self.letters_attached = false,
                 Output::Unsubscribe => panic!("nobody unsubscribed"),
             }
         }
-        assert!(!self.consumer.has_output(), "drained");
+        assert!(!self.consumer.has_output(self.now), "drained");
         assert_eq!(self.consumer.outstanding(), self.held.len(), "the window counts what the client holds");
         if self.spec.pull {
             assert!(self.shown <= self.permitted, "pull gives what was permitted");

@@ -10,13 +10,13 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
-struct Core {
-    io: Links,
-    gateway: Gateway,
+pub(crate) struct Core {
+    pub(crate) io: Links,
+    pub(crate) gateway: Gateway,
 }
 
 impl Core {
-    fn start(service: ServiceUrl) -> Core {
+    pub(crate) fn start(service: ServiceUrl) -> Core {
         let mut io = Links::simulated(ShardId(0), 1);
         let mut gateway = Gateway::new(Arc::new(config_of(service)), ShardId(0), 1, 1);
         gateway.on_start(&mut io);
@@ -84,16 +84,16 @@ impl Core {
         }
     }
 
-    fn turn(&mut self) {
+    pub(crate) fn turn(&mut self) {
         self.io.simulate_turn(&mut self.gateway);
     }
 
-    fn later(&mut self, by: Duration) {
+    pub(crate) fn later(&mut self, by: Duration) {
         self.io.simulate_time(by);
         self.turn();
     }
 
-    fn client(&mut self, request: &str) -> ConnKey {
+    pub(crate) fn client(&mut self, request: &str) -> ConnKey {
         let peer = SocketAddr::from(([127, 0, 0, 1], 1000));
         let key = self.io.simulate_accept(&mut self.gateway, peer);
         self.io.simulate_bytes(&mut self.gateway, key, request.as_bytes());
@@ -102,7 +102,7 @@ impl Core {
         key
     }
 
-    fn said(&mut self, key: ConnKey) -> String {
+    pub(crate) fn said(&mut self, key: ConnKey) -> String {
         String::from_utf8(self.io.take_outbox(&mut self.gateway, key)).expect("text")
     }
 }
@@ -111,7 +111,7 @@ fn config_of(service: ServiceUrl) -> GatewayConfig {
     GatewayConfig { service, ..config() }
 }
 
-fn upgrade(path: &str, more: &str) -> String {
+pub(crate) fn upgrade(path: &str, more: &str) -> String {
     format!(
         "GET {path} HTTP/1.1\r\nHost: h\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n\
          Sec-WebSocket-Version: 13\r\nSec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n{more}\r\n"

@@ -3,6 +3,7 @@
 //! draws every choice, so that a seed replays a run: `SIM_SEED=n` one seed, `SIM_SEEDS=n` that many from 0. `SIM_LOUD=1`
 //! prints what brokers hear and say.
 
+mod acks;
 mod broker;
 mod cases;
 mod client;

@@ -49,7 +49,7 @@ use crate::session::replies::Replies;
 use crate::session::upstream::{Attachment, Failure, HostPort};
 use crate::session::{Context, Goodbye};
 use crate::shard::{Closed, ConnKey, Door, Handler, Links, Mail, ShardId};
-use crate::wire::pulsar::proto::SubscriptionType;
+use crate::wire::pulsar::proto::{MessageIdData, SubscriptionType};
 use crate::wire::text::JsonReader;
 use crate::wire::ws::deflate::Deflater;
 use alarm::Alarm;
@@ -212,6 +212,8 @@ pub struct Gateway {
     pool: BufferPool,
     deflater: Option<Box<Deflater>>,
     scratch: Vec<u8>,
+    /// The list of the ids of one ACK after the other: room for [`limit::ACK_IDS_MAX`] at most.
+    ack_ids: Vec<MessageIdData>,
 }
 
 /// A stop under way.
@@ -274,6 +276,7 @@ impl Gateway {
             pool: BufferPool::default(),
             deflater: None,
             scratch: Vec::new(),
+            ack_ids: Vec::new(),
         }
     }
 

@@ -198,9 +198,16 @@ impl Gateway {
         self.mark_dirty(key);
     }
 
+    /// How long acks of a session are collected. In front of the embedded broker not at all: there they cross no network and
+    /// share the journal frame of their turn, so that collecting saves nothing, and a crash would lose what it collected.
+    fn ack_group(&self) -> Duration {
+        if self.local.is_some() { Duration::ZERO } else { limit::ACK_GROUP_TIME }
+    }
+
     /// Everything is known: makes the state machine and its legs, and attaches them.
     fn build(&mut self, io: &mut Links, key: Key) {
         let seed = self.prng.next();
+        let ack_group = self.ack_group();
         let Some(session) = self.sessions.get_mut(key) else { return };
         let Body::Opening(opening) = &mut session.body else { return };
         let partitioned = opening.topics.iter().any(|(_, partitions)| partitions.unwrap_or(0) > 0);
@@ -222,11 +229,15 @@ impl Gateway {
                     let text = "The partitioned topic startMessageId is illegal";
                     return self.refuse_session(io, key, &Failure::request(text));
                 }
-                (consumer_body(Consumer::reader(*spec, seed), &topics), topics.len(), Role::Consumer)
+                (
+                    consumer_body(Consumer::reader(*spec, seed, ack_group), &topics),
+                    topics.len(),
+                    Role::Consumer,
+                )
             }
             Route::Consumer(spec) => {
                 discover |= matches!(spec.topics, Topics::Pattern { .. });
-                (consumer_body(Consumer::new(*spec, seed), &topics), topics.len(), Role::Consumer)
+                (consumer_body(Consumer::new(*spec, seed, ack_group), &topics), topics.len(), Role::Consumer)
             }
         };
         session.body = body;

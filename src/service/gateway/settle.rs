@@ -78,10 +78,11 @@ impl Gateway {
     /// Does what a consumer session asks for. Not before it is open: a message to a client without its 101 would be lost, so
     /// no permit is granted until all legs are attached.
     fn carry_out(&mut self, io: &mut Links, key: Key) {
+        let now = io.clock().now;
         loop {
             let Some(session) = self.sessions.get_mut(key).filter(|session| session.open) else { return };
             let Body::Consumer(consumer) = &mut session.body else { return };
-            match consumer.poll_output() {
+            match consumer.poll_output(now, &mut self.ack_ids) {
                 None => return,
                 Some(Output::ToBroker { leg, mut command }) => {
                     let attached = session.legs.get(leg).filter(|leg| leg.attachment.is_attached());
@@ -90,10 +91,9 @@ impl Gateway {
                     if let Some(broker) = found.link.and_then(|link| self.links.get_mut(link)) {
                         broker.send_out(io, &mut command);
                     }
-                    if let Some(session) = self.sessions.get_mut(key)
-                        && let Body::Consumer(consumer) = &mut session.body
-                    {
-                        consumer.take_back(leg, command);
+                    if let Command::Ack(ack) = command {
+                        self.ack_ids = ack.message_id;
+                        self.ack_ids.clear();
                     }
                 }
                 Some(Output::Unsubscribe) => self.unsubscribe(io, key),
@@ -338,6 +338,10 @@ impl Gateway {
                 producer.flush(cx);
             }
         });
+        // Also when the client, and so its outbox, is gone.
+        if let Some(Session { body: Body::Consumer(consumer), .. }) = self.sessions.get_mut(key) {
+            consumer.flush_acks();
+        }
         self.send_entries(io, key, true);
         self.carry_out(io, key);
     }

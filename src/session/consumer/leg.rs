@@ -37,9 +37,11 @@ pub(super) struct Leg {
     pub(super) ledger: Option<u64>,
     /// Whether the subscription survives its consumers: acks for another kind are useless once detached.
     durable: bool,
+    /// Named in the session's list of legs whose acks wait.
+    pub(super) waiting: bool,
+    /// Acks that wait go with the next poll.
+    acks_hurry: bool,
     acks: Vec<Place>,
-    /// An empty list for the ids of the next ACK.
-    spare: Vec<MessageIdData>,
     partial_acks: Vec<(Place, Bits)>,
     refused: VecDeque<(Place, ValidationError)>,
     acked_up_to: Option<Place>,
@@ -64,14 +66,22 @@ impl Leg {
             listed: false,
             ledger: None,
             durable,
+            waiting: false,
+            acks_hurry: false,
             acks: Vec::new(),
-            spare: Vec::new(),
             partial_acks: Vec::new(),
             refused: VecDeque::new(),
             acked_up_to: None,
             redeliver: Vec::new(),
             redeliver_all: false,
         }
+    }
+
+    /// The broker made the leg's consumer. Acks kept until now go before its first permits, or their entries come again.
+    pub(super) fn attach(&mut self, message_size_max: usize) {
+        self.attached = true;
+        self.message_size_max = message_size_max;
+        self.hurry_acks();
     }
 
     /// Acknowledges an entry. While detached a bounded number is kept: what is lost then comes again.
@@ -81,7 +91,7 @@ impl Leg {
         }
     }
 
-    /// Acknowledges the messages of a batch that are not in `left`; an earlier one of the same turn is included in it.
+    /// Acknowledges the messages of a batch that are not in `left`; an earlier one just before it is included.
     pub(super) fn ack_part(&mut self, place: Place, left: &Bits) {
         let room = self.durable && self.partial_acks.len() < ACK_IDS_MAX;
         if !(self.attached || room) {
@@ -123,6 +133,7 @@ impl Leg {
     /// The consumer at the broker is gone.
     pub(super) fn detach(&mut self) {
         self.attached = false;
+        self.waiting = false;
         self.ended = false;
         self.permits.reset();
         self.redeliver.clear();
@@ -138,22 +149,55 @@ impl Leg {
         }
     }
 
+    /// Acks that wait for more of them.
+    pub(super) fn acks_wait(&self) -> bool {
+        let any = !(self.acks.is_empty() && self.partial_acks.is_empty()) || self.acked_up_to.is_some();
+        self.attached && any
+    }
+
+    #[cfg(test)]
+    pub(super) fn acks_room(&self) -> usize {
+        self.acks.capacity()
+    }
+
+    /// Acks that wait are to wait no longer.
+    pub(super) fn hurry_acks(&mut self) {
+        self.acks_hurry = self.acks_wait();
+    }
+
+    /// Acks are sent before their time: as many wait as one command holds, or nothing acknowledged is to come again.
+    fn acks_go(&self) -> bool {
+        let full = self.acks.len() >= ACK_IDS_MAX || self.partial_acks.len() >= ACK_IDS_MAX;
+        full || self.acks_hurry || self.redeliver_all || !self.redeliver.is_empty()
+    }
+
     /// True when [`Leg::poll`] would give something.
-    pub(super) fn has_output(&self, ceiling: u32) -> bool {
-        let acks = !(self.acks.is_empty() && self.partial_acks.is_empty() && self.refused.is_empty());
+    pub(super) fn has_output(&self, ceiling: u32, acks_go: bool) -> bool {
+        let acks = (acks_go || self.acks_go()) && self.acks_wait() || !self.refused.is_empty();
         let again = self.redeliver_all || !self.redeliver.is_empty();
-        let owes = acks || self.acked_up_to.is_some() || again;
-        self.attached && (owes || self.permits.top_up(ceiling) > 0)
+        self.attached && (acks || again || self.permits.top_up(ceiling) > 0)
     }
 
     /// The next command for the broker. Acks go before requests to send again, so that nothing acknowledged returns;
-    /// permits go last, so that both are settled before anything new comes.
-    pub(super) fn poll(&mut self, ceiling: u32) -> Option<Command> {
+    /// permits go last, so that what is sent again comes before anything new. They never wait for acks: a client that
+    /// settles slowly is served as fast as one that does not.
+    pub(super) fn poll(
+        &mut self,
+        ceiling: u32,
+        acks_go: bool,
+        ids: &mut Vec<MessageIdData>,
+    ) -> Option<Command> {
         if !self.attached {
             return None;
         }
-        if let Some(ack) = self.poll_ack() {
-            return Some(Command::Ack(ack));
+        if let Some(refusal) = self.poll_refusal() {
+            return Some(Command::Ack(refusal));
+        }
+        if acks_go || self.acks_go() {
+            if let Some(ack) = self.poll_ack(ids) {
+                return Some(Command::Ack(ack));
+            }
+            self.acks_hurry = false;
         }
         let consumer_id = self.consumer_id;
         if std::mem::take(&mut self.redeliver_all) {
@@ -175,39 +219,36 @@ impl Leg {
         (message_permits > 0).then_some(Command::Flow(CommandFlow { consumer_id, message_permits }))
     }
 
-    /// The list of an ACK that was sent. A long one is not kept: a burst must not cost its session memory.
-    pub(super) fn take_back(&mut self, mut ids: Vec<MessageIdData>) {
-        if ids.capacity() <= ACK_IDS_SPARE_MAX {
-            ids.clear();
-            self.spare = ids;
-        }
+    fn poll_refusal(&mut self) -> Option<CommandAck> {
+        let (place, error) = self.refused.pop_front()?;
+        let validation_error = Some(error as i32);
+        Some(CommandAck { validation_error, ..self.ack_command(AckType::Individual, vec![place.id()]) })
     }
 
-    fn poll_ack(&mut self) -> Option<CommandAck> {
-        let (mut kind, mut validation_error) = (AckType::Individual, None);
-        let message_id: Vec<MessageIdData> = if !self.acks.is_empty() {
-            let mut ids = std::mem::take(&mut self.spare);
-            ids.extend(self.acks.drain(..self.acks.len().min(ACK_IDS_MAX)).map(Place::id));
-            ids
-        } else if !self.partial_acks.is_empty() {
+    /// Parts go before wholes: a part of what is done already would be news to the broker.
+    fn poll_ack(&mut self, ids: &mut Vec<MessageIdData>) -> Option<CommandAck> {
+        if !self.partial_acks.is_empty() {
             let part = |(place, left): (Place, Bits)| MessageIdData { ack_set: left.words(), ..place.id() };
-            self.partial_acks.drain(..self.partial_acks.len().min(ACK_IDS_MAX)).map(part).collect()
-        } else if let Some((place, error)) = self.refused.pop_front() {
-            validation_error = Some(error as i32);
-            vec![place.id()]
-        } else {
-            kind = AckType::Cumulative;
+            let some = ..self.partial_acks.len().min(ACK_IDS_MAX);
+            let message_id = self.partial_acks.drain(some).map(part).collect();
+            return Some(self.ack_command(AckType::Individual, message_id));
+        }
+        if self.acks.is_empty() {
             let place = self.acked_up_to.take()?;
-            vec![place.id()]
-        };
-        let ack_type = kind as i32;
-        Some(CommandAck {
-            consumer_id: self.consumer_id,
-            ack_type,
-            message_id,
-            validation_error,
-            ..CommandAck::default()
-        })
+            return Some(self.ack_command(AckType::Cumulative, vec![place.id()]));
+        }
+        let some = self.acks.len().min(ACK_IDS_MAX);
+        ids.extend(self.acks.drain(..some).map(Place::id));
+        // A burst must not cost its session memory for ever.
+        if self.acks.capacity() > ACK_IDS_SPARE_MAX.max(some * 4) {
+            self.acks.shrink_to(ACK_IDS_SPARE_MAX.max(some * 2));
+        }
+        Some(self.ack_command(AckType::Individual, std::mem::take(ids)))
+    }
+
+    fn ack_command(&self, kind: AckType, message_id: Vec<MessageIdData>) -> CommandAck {
+        let (consumer_id, ack_type) = (self.consumer_id, kind as i32);
+        CommandAck { consumer_id, ack_type, message_id, ..CommandAck::default() }
     }
 }
 

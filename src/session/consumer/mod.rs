@@ -3,7 +3,8 @@
 //! The parts, in the order of a message's life: `permits` ask brokers for as much as the client may soon want;
 //! `delivery` reads an entry (`chunks` are put together first) and hands its messages over while the client's window
 //! is open; `tracker` remembers what the client holds; `acks` settle it, `redelivery` gives it back, and what was
-//! given back too often goes to the `dead_letters`. What a broker is owed collects in its `leg` until it is polled.
+//! given back too often goes to the `dead_letters`. What a broker is owed collects in its `leg` until it is polled, acks for
+//! some time longer (`output`).
 //!
 //! Invariants, checked after every event: the messages with the client are those of the trackers plus those without an
 //! id of their own; in push mode they fit the window; the queue's sizes add up.
@@ -15,6 +16,7 @@ mod dead_letters;
 mod deadlines;
 mod delivery;
 mod leg;
+mod output;
 mod permits;
 mod redelivery;
 mod start;
@@ -29,14 +31,15 @@ pub use self::dead_letters::Letter;
 use self::deadlines::Deadlines;
 use self::delivery::Queued;
 use self::leg::{Leg, Owners};
+use self::output::Grouping;
+pub use self::output::Output;
 use self::start::Start;
-use crate::base::limit::{RECEIVER_QUEUE_MAX, SESSION_RECEIVE_BYTES_MAX};
+use crate::base::limit::RECEIVER_QUEUE_MAX;
 use crate::base::prng::Prng;
 use crate::base::time::Instant;
 use crate::metrics::NamespaceCounters;
 use crate::session::send_queue::{Receipt, SendQueue};
 use crate::session::{Context, GOODBYE_UNREADABLE, Goodbye};
-use crate::wire::pulsar::Command;
 use crate::wire::pulsar::frame::Payload;
 use crate::wire::pulsar::proto::{
     CommandMessage, CommandSendReceipt, CommandSubscribe, InitialPosition, SubscriptionType,
@@ -46,23 +49,6 @@ use crate::wire::text::command::{ClientCommand, ReaderCommand};
 use crate::wire::text::reply;
 use std::collections::VecDeque;
 use std::time::Duration;
-
-/// What the session wants done.
-#[derive(Debug, PartialEq)]
-#[expect(clippy::large_enum_variant, reason = "nearly all are commands, and none is kept")]
-pub enum Output {
-    /// Send this command on the leg's link; its `consumer_id` is filled in. (FLOW, ACK, REDELIVER.)
-    ToBroker {
-        /// Which leg.
-        leg: usize,
-        /// The command.
-        command: Command,
-    },
-    /// Unsubscribe every leg at its broker and report to [`Consumer::on_unsubscribed`].
-    Unsubscribe,
-    /// A dead letter waits: attach [`Consumer::dead_letters`] to its topic's broker.
-    OpenDeadLetters,
-}
 
 /// What the session was opened with.
 struct Settings {
@@ -126,6 +112,7 @@ pub struct Consumer {
     births: u64,
     /// Legs that may have output.
     listed: Vec<usize>,
+    grouping: Grouping,
     /// Slots were freed where nothing could be delivered: to be done at once.
     pump_wanted: bool,
     blocked: bool,
@@ -134,8 +121,9 @@ pub struct Consumer {
 }
 
 impl Consumer {
-    /// A consumer session; legs are added next. `seed` generates the consumer name if none is given.
-    pub fn new(spec: ConsumerSpec, seed: u64) -> Self {
+    /// A consumer session; legs are added next. `seed` generates the consumer name if none is given. Acks that follow one
+    /// that was sent are collected for `ack_group`.
+    pub fn new(spec: ConsumerSpec, seed: u64, ack_group: Duration) -> Self {
         let mut prng = Prng::new(seed);
         let name = spec.name.clone().unwrap_or_else(|| prng.hex(5));
         let dead = DeadLetters::new(&spec, &name, &mut prng);
@@ -154,11 +142,11 @@ impl Consumer {
             start: None,
             crypto_failure: spec.crypto_failure,
         };
-        Consumer::with(settings, dead)
+        Consumer::with(settings, dead, ack_group)
     }
 
-    /// A reader session: a non-durable exclusive subscription named `reader-` and ten hex digits.
-    pub fn reader(spec: ReaderSpec, seed: u64) -> Self {
+    /// A reader session: a non-durable exclusive subscription named `reader-` and ten hex digits. The rest as above.
+    pub fn reader(spec: ReaderSpec, seed: u64, ack_group: Duration) -> Self {
         let mut prng = Prng::new(seed);
         let settings = Settings {
             subscription: format!("reader-{}", prng.hex(10)),
@@ -175,10 +163,10 @@ impl Consumer {
             start: Some(spec.start),
             crypto_failure: spec.crypto_failure,
         };
-        Consumer::with(settings, None)
+        Consumer::with(settings, None, ack_group)
     }
 
-    fn with(settings: Settings, dead: Option<DeadLetters>) -> Self {
+    fn with(settings: Settings, dead: Option<DeadLetters>, ack_group: Duration) -> Self {
         Consumer {
             settings,
             legs: Vec::new(),
@@ -195,6 +183,7 @@ impl Consumer {
             dead,
             births: 0,
             listed: Vec::new(),
+            grouping: Grouping::new(ack_group),
             pump_wanted: false,
             blocked: false,
             unsubscription: Unsubscription::None,
@@ -255,9 +244,7 @@ impl Consumer {
 
     /// The broker made the leg's consumer: permits follow as outputs.
     pub fn on_subscribed(&mut self, cx: &mut Context<'_>, leg: usize, message_size_max: usize) {
-        let state = &mut self.legs[leg];
-        state.attached = true;
-        state.message_size_max = message_size_max;
+        self.legs[leg].attach(message_size_max);
         self.list(leg);
         self.pump(cx);
         self.check();
@@ -275,6 +262,7 @@ impl Consumer {
             self.outstanding -= before - self.anonymous.len();
         }
         self.legs[leg].detach();
+        self.grouping.forget(leg);
         self.pump_wanted = !self.queue.is_empty();
         self.check();
     }
@@ -325,9 +313,10 @@ impl Consumer {
         self.check();
     }
 
-    /// A timer is due: negative acks, ack timeouts, incomplete chunks.
+    /// A timer is due: negative acks, ack timeouts, incomplete chunks, acks that waited.
     pub fn on_timer(&mut self, cx: &mut Context<'_>) {
         self.on_due(cx);
+        self.list_waiting(cx.clock.now);
         self.check();
     }
 
@@ -336,42 +325,7 @@ impl Consumer {
         if self.pump_wanted && self.has_slot() && !self.blocked {
             return Some(Instant::default());
         }
-        self.next_due()
-    }
-
-    /// What the session wants done; to `None` after every call above. Acks collected in one turn come out as one
-    /// command: call this at the end of the turn.
-    pub fn poll_output(&mut self) -> Option<Output> {
-        while let Some(leg) = self.listed.last().copied() {
-            let ceiling = self.ceiling(leg);
-            if let Some(command) = self.legs[leg].poll(ceiling) {
-                return Some(Output::ToBroker { leg, command });
-            }
-            self.legs[leg].listed = false;
-            self.listed.pop();
-        }
-        if self.dead.as_mut().is_some_and(DeadLetters::poll_open) {
-            return Some(Output::OpenDeadLetters);
-        }
-        if self.unsubscription == Unsubscription::Asked {
-            self.unsubscription = Unsubscription::UnderWay;
-            return Some(Output::Unsubscribe);
-        }
-        None
-    }
-
-    /// A command that was sent is done with: its list serves the next one.
-    pub fn take_back(&mut self, leg: usize, command: Command) {
-        if let (Command::Ack(ack), Some(leg)) = (command, self.legs.get_mut(leg)) {
-            leg.take_back(ack.message_id);
-        }
-    }
-
-    /// True when [`Consumer::poll_output`] would give something.
-    pub fn has_output(&self) -> bool {
-        self.listed.iter().any(|leg| self.legs[*leg].has_output(self.ceiling(*leg)))
-            || self.dead.as_ref().is_some_and(DeadLetters::wants_open)
-            || self.unsubscription == Unsubscription::Asked
+        [self.next_due(), self.grouping.next()].into_iter().flatten().min()
     }
 
     /// The producer of dead letters, once [`Output::OpenDeadLetters`] asked for it. The owner attaches it like a leg of
@@ -439,7 +393,10 @@ impl Consumer {
                     self.pump(cx);
                 }
             }
-            ClientCommand::Unsubscribe => self.unsubscription = Unsubscription::Asked,
+            ClientCommand::Unsubscribe => {
+                self.unsubscription = Unsubscription::Asked;
+                self.flush_acks();
+            }
         }
     }
 
@@ -452,27 +409,6 @@ impl Consumer {
     fn answer_end_of_topic(&mut self, cx: &mut Context<'_>) {
         let ended = !self.legs.is_empty() && self.legs.iter().all(|leg| leg.ended) && self.queue.is_empty();
         cx.replies.text("{\"endOfTopic\":false}".len(), |out| reply::put_end_of_topic(out, ended));
-    }
-
-    /// Notes that a leg may have output.
-    fn list(&mut self, leg: usize) {
-        if !std::mem::replace(&mut self.legs[leg].listed, true) {
-            self.listed.push(leg);
-        }
-    }
-
-    /// Messages a leg may have under way: its share of the session's, and in pull mode what the client asked for.
-    fn ceiling(&self, leg: usize) -> u32 {
-        if self.unsubscription != Unsubscription::None {
-            return 0;
-        }
-        let legs = self.legs.len();
-        let messages = self.settings.window / u32::try_from(legs).unwrap_or(u32::MAX);
-        let ceiling = self.legs[leg].permits.ceiling(messages.max(1), SESSION_RECEIVE_BYTES_MAX / legs);
-        match self.settings.pull {
-            true => ceiling.min(u32::try_from(self.pull_permits).unwrap_or(u32::MAX)),
-            false => ceiling,
-        }
     }
 
     /// The invariants at the head of this file. Large sessions are checked in part only: tests run on small ones.

@@ -2,6 +2,7 @@ use super::*;
 use crate::base::pool::BufferPool;
 use crate::base::time::{Clock, UnixMillis};
 use crate::session::replies::Replies;
+use crate::wire::pulsar::Command;
 use crate::wire::pulsar::frame;
 use crate::wire::pulsar::proto::{MessageIdData, MessageMetadata, SingleMessageMetadata};
 use crate::wire::pulsar::{MessageId, compression};
@@ -14,12 +15,14 @@ mod acks;
 mod dead_letters;
 mod entries;
 mod flow;
+mod grouping;
 mod readers;
 mod redelivery;
 
 const TOPIC: &str = "persistent://public/default/t";
 const LEDGER: u64 = 7;
 const SECOND: Duration = Duration::from_secs(1);
+const GROUP: Duration = crate::base::limit::ACK_GROUP_TIME;
 
 fn topic(name: &str) -> TopicName {
     TopicName::parse(name).unwrap()
@@ -93,17 +96,18 @@ struct Bench {
     json: JsonReader,
     pool: BufferPool,
     out: Vec<u8>,
+    ids: Vec<MessageIdData>,
     now: Instant,
 }
 
 impl Bench {
     fn new(spec: ConsumerSpec) -> Bench {
-        Bench::with(Consumer::new(spec, 1), &[TOPIC])
+        Bench::with(Consumer::new(spec, 1, GROUP), &[TOPIC])
     }
 
     fn partitions(spec: ConsumerSpec, count: u32) -> Bench {
         let names: Vec<String> = (0..count).map(|index| format!("{TOPIC}-partition-{index}")).collect();
-        Bench::with(Consumer::new(spec, 1), &names.iter().map(String::as_str).collect::<Vec<_>>())
+        Bench::with(Consumer::new(spec, 1, GROUP), &names.iter().map(String::as_str).collect::<Vec<_>>())
     }
 
     fn with(mut consumer: Consumer, topics: &[&str]) -> Bench {
@@ -111,7 +115,7 @@ impl Bench {
             consumer.add_leg(topic(name));
         }
         let (json, pool) = (JsonReader::default(), BufferPool::default());
-        let mut bench = Bench { consumer, json, pool, out: Vec::new(), now: Instant(1) };
+        let mut bench = Bench { consumer, json, pool, out: Vec::new(), ids: Vec::new(), now: Instant(1) };
         (0..topics.len()).for_each(|leg| bench.attach(leg));
         bench
     }
@@ -199,12 +203,16 @@ impl Bench {
         self.messages().iter().map(body).collect()
     }
 
+    fn output(&mut self) -> Option<Output> {
+        self.consumer.poll_output(self.now, &mut self.ids)
+    }
+
     /// Everything for brokers since the last look.
     fn sent_to(&mut self) -> Vec<(usize, Sent)> {
         let mut sent = Vec::new();
         loop {
-            let announced = self.consumer.has_output();
-            match self.consumer.poll_output() {
+            let announced = self.consumer.has_output(self.now);
+            match self.consumer.poll_output(self.now, &mut self.ids) {
                 Some(Output::ToBroker { leg, command }) => sent.push((leg, Sent::of(command))),
                 Some(other) => panic!("{other:?} was not expected"),
                 None => {
@@ -386,9 +394,9 @@ fn unsubscribing_makes_the_session_silent() {
     bench.texts();
     bench.ack(&id(0));
     bench.text(r#"{"type":"unsubscribe"}"#);
-    let flushed = bench.consumer.poll_output();
+    let flushed = bench.output();
     assert!(matches!(flushed, Some(Output::ToBroker { leg: 0, command: Command::Ack(_) })), "{flushed:?}");
-    assert_eq!(bench.consumer.poll_output(), Some(Output::Unsubscribe));
+    assert_eq!(bench.output(), Some(Output::Unsubscribe));
     bench.arrive(0, 1, &single("1"));
     bench.ack(&id(1));
     bench.text(r#"{"type":"unsubscribe"}"#);

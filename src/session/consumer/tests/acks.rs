@@ -102,7 +102,7 @@ fn the_partition_of_an_id_chooses_the_leg() {
 #[test]
 fn the_ledger_of_an_id_chooses_among_topics() {
     let names = ["persistent://public/default/a", "persistent://public/default/b"];
-    let mut bench = Bench::with(Consumer::new(shared(), 1), &names);
+    let mut bench = Bench::with(Consumer::new(shared(), 1, GROUP), &names);
     let mut command = at(0);
     command.message_id.ledger_id = 100;
     bench.message(1, &command, &single("x"));

@@ -39,7 +39,7 @@ impl Bench {
     /// Everything for the broker but FLOW, and whether the dead letters are to be opened.
     fn sent_and_opened(&mut self) -> (Vec<Sent>, bool) {
         let (mut sent, mut opened) = (Vec::new(), false);
-        while let Some(output) = self.consumer.poll_output() {
+        while let Some(output) = self.output() {
             match output {
                 Output::ToBroker { command: Command::Flow(_), .. } => {}
                 Output::ToBroker { command, .. } => sent.push(Sent::of(command)),

@@ -187,7 +187,7 @@ fn slots_freed_by_a_lost_leg_are_used_at_once() {
 
 #[test]
 fn non_persistent_messages_all_have_one_id() {
-    let mut bench = Bench::with(Consumer::new(window(2), 1), &["non-persistent://public/default/t"]);
+    let mut bench = Bench::with(Consumer::new(window(2), 1, GROUP), &["non-persistent://public/default/t"]);
     let mut command = at(0);
     command.message_id.ledger_id = 0;
     for text in ["a", "b", "c", "d"] {

@@ -10,7 +10,7 @@ fn reader(receiver_queue: u32, start: StartPosition) -> Bench {
         start,
         crypto_failure: CryptoFailureAction::Consume,
     };
-    Bench::with(Consumer::reader(spec, 7), &[TOPIC])
+    Bench::with(Consumer::reader(spec, 7, GROUP), &[TOPIC])
 }
 
 #[test]

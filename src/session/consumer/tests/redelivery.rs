@@ -127,7 +127,7 @@ fn messages_that_are_not_acknowledged_in_time_go_back() {
 #[test]
 fn anonymous_messages_time_out_too() {
     let spec = ConsumerSpec { ack_timeout: Some(SECOND), ..window(1) };
-    let mut bench = Bench::with(Consumer::new(spec, 1), &["non-persistent://public/default/t"]);
+    let mut bench = Bench::with(Consumer::new(spec, 1, GROUP), &["non-persistent://public/default/t"]);
     let mut command = at(0);
     command.message_id.ledger_id = 0;
     bench.message(0, &command, &single("a"));
