@@ -15,7 +15,7 @@ use crate::shard::ending::{Advice, Ending};
 use crate::shard::links::Handler;
 use crate::shard::mesh::{Mesh, Pulse, ShardId};
 use crate::shard::reactor::Reactor;
-use crate::shard::ring::{TICK, Wait};
+use crate::shard::ring::Wait;
 use crate::shard::sys::Signal;
 use glommio::timer::Timer;
 use std::future::{Future, poll_fn};
@@ -28,7 +28,7 @@ use std::time::Duration;
 
 /// Parks after this long without a completion, at the tick after it: parking costs several system calls, so not between two
 /// messages.
-const PARK_AFTER: Duration = Duration::from_millis(2);
+const PARK_AFTER: Duration = Duration::from_millis(10);
 
 /// Wakes the task, and lets the watchdog know that it was woken: glommio may yet go to sleep without running it.
 struct Alarm {
@@ -71,10 +71,8 @@ pub(crate) async fn drive<H: Handler>(
     reactor.start(handler);
     loop {
         pulse.beats.fetch_add(1, Ordering::Relaxed);
-        if reactor.arm_tick() {
-            tick_due = last_turn(reactor) + TICK;
-        }
         let deadline = reactor.next_deadline().unwrap_or(Instant::FAR).min(ending.deadline());
+        tick_due = reactor.arm_tick(deadline).unwrap_or(tick_due);
         let wait = match deadline < tick_due {
             true => Wait::AtMost(deadline.since(clock::monotonic())),
             false => Wait::Completion,

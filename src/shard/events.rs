@@ -291,6 +291,11 @@ impl Links {
         Some((std::mem::take(&mut conn.wire), conn.sent))
     }
 
+    /// Somebody waits for a send of this connection to end, or something follows it.
+    pub(crate) fn awaits_send(&self, key: ConnKey) -> bool {
+        self.conns.get(key).is_none_or(|conn| conn.phase != Phase::Open || conn.mark.is_some())
+    }
+
     /// A send ended: its buffer, and the bytes taken or the errno.
     pub(crate) fn sent<H: Handler>(
         &mut self,

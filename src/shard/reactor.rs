@@ -1,6 +1,8 @@
 //! The ring driver: carries the wishes of a [`Links`] out through a [`Ring`] and reports what became of them.
 //! One `io_uring_enter` a turn; `drive.rs` decides how long it may wait.
 
+mod entering;
+
 use crate::base::limit;
 use crate::base::time::Instant;
 use crate::shard::clock;
@@ -11,7 +13,7 @@ use crate::shard::links::{ConnKey, Handler, Links};
 use crate::shard::mesh::{Handed, Letter, Mesh, Parcel, ShardId};
 use crate::shard::meta::MetaWriter;
 use crate::shard::resolver::Resolver;
-use crate::shard::ring::{Event, Op, Ring, TICKET_MASK, Wait};
+use crate::shard::ring::{Event, Op, Ring, TICK, TICKET_MASK, Wait};
 use socket2::Socket;
 use std::collections::{BTreeMap, VecDeque};
 use std::io;
@@ -125,14 +127,9 @@ impl Reactor {
     /// Submits, waits, delivers everything that came, carries out what the handler wished. Returns how many completions,
     /// ticks not counted.
     pub(crate) fn turn<H: Handler>(&mut self, handler: &mut H, wait: Wait) -> io::Result<usize> {
-        let may_wait = !self.has_work() && self.mesh.begin_to_wait(self.shard);
-        let wait = if may_wait { wait } else { Wait::Not };
-        let entered = self.ring.enter(wait);
-        self.mesh.end_to_wait(self.shard);
-        entered?;
-        self.links.set_clock(clock::read());
         let mut events = std::mem::take(&mut self.events);
-        self.ring.reap(&mut events);
+        self.wait(handler, wait, &mut events)?;
+        self.links.set_clock(clock::read());
         let was_armed = self.tick_armed;
         // Before what arrived on sockets: see `Handler::on_mail`.
         self.take_letters(handler);
@@ -157,13 +154,15 @@ impl Reactor {
         Ok(count)
     }
 
-    /// Sees to it that the ring completes something a tick from now at the latest. True: that is news.
-    pub(crate) fn arm_tick(&mut self) -> bool {
-        let fresh = !std::mem::replace(&mut self.tick_armed, true);
-        if fresh {
-            self.ring.tick();
+    /// Sees to it that the ring completes something at `deadline`, and a tick from now at the latest. Tells when, if that is news.
+    pub(crate) fn arm_tick(&mut self, deadline: Instant) -> Option<Instant> {
+        if std::mem::replace(&mut self.tick_armed, true) {
+            return None;
         }
-        fresh
+        let now = self.links.clock().now;
+        let due = deadline.max(now).min(now + TICK);
+        self.ring.tick(due.since(now));
+        Some(due)
     }
 
     /// A tick is under way.
@@ -202,11 +201,7 @@ impl Reactor {
         match event.op {
             Op::Ignored => {}
             Op::Receive => self.on_receive(handler, event),
-            Op::Send => {
-                let wire = self.ring.take_sent(event);
-                let result = usize::try_from(event.result).map_err(|_| -event.result);
-                self.links.sent(handler, event.key(), wire, result);
-            }
+            Op::Send => self.sent(handler, event),
             Op::Accept => self.on_accept(event),
             Op::Name => self.on_name(handler, event),
             Op::Install => self.on_install(handler, event),

@@ -26,6 +26,9 @@ use std::sync::atomic::{Ordering, fence};
 
 const SUBMISSIONS: u32 = 1024;
 const COMPLETIONS: u32 = 8192;
+/// With more submissions than this in one enter the kernel holds writes to block devices back until it has gone through all of
+/// them (`IO_PLUG_THRESHOLD`).
+const UNPLUGGED_MAX: usize = 2;
 /// `IORING_ENTER_GETEVENTS`: without it deferred completions are not run at all. `IORING_ENTER_EXT_ARG`: with time-out.
 const ENTER_FLAGS: u32 = 1 | 8;
 const SO_PEERNAME: u32 = 28;
@@ -155,11 +158,15 @@ pub(crate) struct Ring {
     buffers: receive::Buffers,
     /// Submissions that found the queue full, in order.
     late: VecDeque<squeue::Entry>,
+    /// A commit is among what is not submitted yet: it does not wait for what comes after it.
+    commit_waits: bool,
     /// Buffers being sent, by the slot of their connection.
     sends: Vec<Option<Vec<u8>>>,
     naming: Table<Naming>,
     connects: BTreeMap<Key, Box<SockAddr>>,
     bell: Box<[u8; sys::BELL_BYTES]>,
+    /// Read when the tick is submitted.
+    tick_time: Box<Timespec>,
     flights: Table<Flight>,
     /// Operations whose memory the kernel may still use; the ring may only be dropped at 0.
     using_memory: usize,
@@ -182,10 +189,12 @@ impl Ring {
             io,
             buffers,
             late: VecDeque::new(),
+            commit_waits: false,
             sends: Vec::new(),
             naming: Table::default(),
             connects: BTreeMap::new(),
             bell: Box::new([0; sys::BELL_BYTES]),
+            tick_time: Box::default(),
             flights: Table::default(),
             using_memory: 0,
             enters: 0,
@@ -233,6 +242,7 @@ impl Ring {
             }
         }
         self.enters += 1;
+        self.commit_waits = false;
         let wait = if self.late.is_empty() { wait } else { Wait::Not };
         let time = match wait {
             Wait::AtMost(time) => Some(Timespec::from(time)),
@@ -438,7 +448,21 @@ impl Ring {
         self.using_memory == 0
     }
 
+    /// Submits what was asked for, and does not look what came.
+    fn submit_early(&mut self) {
+        self.commit_waits = false;
+        self.enters += 1;
+        let count = self.io.submission().len() as u32;
+        // SAFETY: no argument is passed, and the flags say so.
+        let submitted = unsafe { self.io.submitter().enter::<libc::sigset_t>(count, 0, 0, None) };
+        // What was not taken stays in the queue; the turn's own enter says why.
+        drop(submitted);
+    }
+
     fn push(&mut self, entry: squeue::Entry) {
+        if self.commit_waits && self.io.submission().len() >= UNPLUGGED_MAX {
+            self.submit_early();
+        }
         if !self.late.is_empty() || !self.try_push(&entry) {
             self.late.push_back(entry);
         }

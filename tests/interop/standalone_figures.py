@@ -17,8 +17,9 @@ def say(text):
     print(text, flush=True)
 
 
-def disk(folder):
-    """Microseconds of one write of a block with fdatasync, and of one O_DIRECT|O_DSYNC write, on a pre-written file: sorted."""
+def disk(folder, pace=None):
+    """Microseconds of one write of a block with fdatasync, and of one O_DIRECT|O_DSYNC write, on a pre-written file: sorted. With a
+    pace so many begin in a second, else one follows the other."""
     path = os.path.join(folder, "disk")
     with open(path, "wb") as file:
         file.write(bytes(BLOCK * 256))
@@ -32,7 +33,11 @@ def disk(folder):
         except OSError:
             continue  # the file system has no O_DIRECT
         found = []
+        due = time.perf_counter()
         for number in range(SYNCS):
+            if pace:
+                due += 1 / pace
+                time.sleep(max(0, due - time.perf_counter()))
             began = time.perf_counter_ns()
             os.pwrite(file, block, BLOCK * (number % 256))
             if sync:
@@ -45,6 +50,13 @@ def disk(folder):
 
 def at(spans, share):
     return spans[min(len(spans) - 1, int(len(spans) * share))]
+
+
+def disk_table(spans):
+    """What disk() found, in Markdown."""
+    say("| this disk, one block of 4 KiB | p50 us | p90 us | p99 us | p99.9 us |\n|---|---:|---:|---:|---:|")
+    for name, found in spans.items():
+        say(f"| {name} | " + " | ".join(f"{at(found, share):,.0f}" for share in (0.5, 0.9, 0.99, 0.999)) + " |")
 
 
 def row(name, runs):
@@ -70,9 +82,7 @@ def table(asked):
     with bench.Stage() as stack:
         folder = stack.enter_context(bench.scratch())
         spans = disk(folder)
-        say("| this disk, one block of 4 KiB | p50 us | p90 us | p99 us | p99.9 us |\n|---|---:|---:|---:|---:|")
-        for name, found in spans.items():
-            say(f"| {name} | " + " | ".join(f"{at(found, share):,.0f}" for share in (0.5, 0.9, 0.99, 0.999)) + " |")
+        disk_table(spans)
         server = stack.enter_context(bench.standalone(os.path.join(folder, "data"), bench.SERVER_CORE))
         say(f"\n{bench.facts()}\n")
         say("| standalone, journal synced, 128 B | msg/s | CPU us/msg | p50 / p99 / p99.9 us | errors | |\n"

@@ -294,7 +294,7 @@ impl Host {
                     // The first files are still being made: nobody is told "full" for that.
                     self.room_due = Some(clock.now + ROOM_WAIT_MAX);
                 }
-                Event::Durable(upto) => self.durable = upto,
+                Event::Durable(upto) => (self.durable, self.alarms.framed) = (upto, clock.now),
                 Event::Read { id, ledger, first, entries } => {
                     self.on_read(clock, id, Position { ledger, entry: first }, entries);
                 }

@@ -9,6 +9,7 @@ use super::read::SearchFor;
 use super::registry::{Body, Entry};
 use super::{Host, HostState};
 use crate::base::id::{EntryId, LedgerId, Position};
+use crate::base::limit::HEARTBEAT_DELAY;
 use crate::base::table::Key;
 use crate::base::time::{Clock, Instant};
 use crate::broker::catalogue::{Catalogue, Effective};
@@ -48,6 +49,8 @@ pub(super) struct Alarms {
     flush: Option<Instant>,
     /// A frame proves the last one durable.
     pub(super) heartbeat: Option<Instant>,
+    /// The last frame became durable.
+    pub(super) framed: Instant,
     /// A checkpoint that failed is tried again.
     pub(super) retry: Option<Instant>,
     tick: Round,
@@ -68,6 +71,7 @@ impl Alarms {
         Alarms {
             flush: None,
             heartbeat: None,
+            framed: now,
             retry: None,
             tick: Round::new(now, upkeep.tick),
             visited: 0,
@@ -168,8 +172,12 @@ impl Host {
             }
         }
         if self.alarms.heartbeat.is_some_and(|due| due <= now) {
-            self.alarms.heartbeat = None;
-            self.log.heartbeat();
+            // Another frame came since: the time counts from that.
+            let due = self.alarms.framed + HEARTBEAT_DELAY;
+            self.alarms.heartbeat = Some(due).filter(|due| *due > now);
+            if self.alarms.heartbeat.is_none() {
+                self.log.heartbeat();
+            }
         }
         if self.alarms.retry.is_some_and(|due| due <= now) {
             self.alarms.retry = None;

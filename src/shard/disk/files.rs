@@ -5,18 +5,20 @@ use crate::shard::folder::DataFolder;
 use crate::store::disk::BLOCK;
 use crate::store::{Completion, DiskError, DiskOp, FileName, StoreId};
 use bytes::Bytes;
+use rustix::fs::{FallocateFlags, fallocate};
+use rustix::io::Errno;
 use std::collections::BTreeMap;
 use std::fs::{File, OpenOptions};
 use std::io::{self, ErrorKind, Write};
 use std::os::fd::OwnedFd;
 use std::os::unix::fs::{FileExt, OpenOptionsExt};
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 /// Files one thread keeps open.
 const OPEN_MAX: usize = 256;
-/// Zeroes are written in pieces of this size.
-const ZEROES: usize = 1 << 20;
+/// Zeroes are written in pieces of this size, one after the other: a commit waits behind one of them at most.
+const ZEROES: usize = 256 << 10;
 
 /// A file that a thread or core has open.
 struct Open {
@@ -80,13 +82,24 @@ impl Files {
 
     fn create(&mut self, key: FileKey, zeroes: u64) -> io::Result<Completion> {
         self.open.remove(&key);
-        let mut file = OpenOptions::new().write(true).create(true).truncate(true).open(self.path(key))?;
-        let piece = vec![0; ZEROES.min(usize::try_from(zeroes).unwrap_or(ZEROES))];
-        let mut left = zeroes;
-        while left > 0 {
-            let length = piece.len().min(usize::try_from(left).unwrap_or(ZEROES));
-            file.write_all(&piece[..length])?;
-            left -= length as u64;
+        let mut options = OpenOptions::new();
+        options.write(true).create(true).truncate(true);
+        let path = self.path(key);
+        // Past the page cache: from there megabytes would go to the device at once.
+        let mut file = open_direct(&mut options, if zeroes > 0 { libc::O_DIRECT } else { 0 }, &path)?;
+        if zeroes > 0 {
+            // In one piece where the file system can. The length grows with what is written.
+            if fallocate(&file, FallocateFlags::KEEP_SIZE, 0, zeroes) == Err(Errno::NOSPC) {
+                return Err(Errno::NOSPC.into());
+            }
+            let memory = vec![0; ZEROES + BLOCK];
+            let piece = &memory[memory.as_ptr().align_offset(BLOCK)..][..ZEROES];
+            let mut left = zeroes;
+            while left > 0 {
+                let length = piece.len().min(usize::try_from(left).unwrap_or(ZEROES));
+                file.write_all(&piece[..length])?;
+                left -= length as u64;
+            }
         }
         // Direct writes must not meet blocks that were allocated and never written, nor dirty pages.
         file.sync_all()?;
@@ -158,12 +171,17 @@ impl Files {
             FileName::Journal(_) => libc::O_DIRECT,
             FileName::Checkpoint(_) | FileName::Segment(_) => 0,
         };
-        let open = |flags| OpenOptions::new().read(true).write(true).custom_flags(flags).open(&path);
-        let opened = match open(flags) {
-            // A file system without direct I/O.
-            Err(error) if error.raw_os_error() == Some(libc::EINVAL) => open(flags & !libc::O_DIRECT),
-            result => result,
-        };
+        let opened = open_direct(OpenOptions::new().read(true).write(true), flags, &path);
         opened.map(OwnedFd::from).map_err(|error| error_of(&error, "opening", &path))
+    }
+}
+
+/// Opens with these flags; without `O_DIRECT` where the file system has no direct I/O.
+fn open_direct(options: &mut OpenOptions, flags: i32, path: &Path) -> io::Result<File> {
+    match options.custom_flags(flags).open(path) {
+        Err(error) if error.raw_os_error() == Some(libc::EINVAL) => {
+            options.custom_flags(flags & !libc::O_DIRECT).open(path)
+        }
+        result => result,
     }
 }

@@ -18,6 +18,9 @@ const OPEN_MAX: usize = 256;
 const SPARE_MAX: usize = 4;
 const SPARE_BYTES_MAX: usize = 2 << 20;
 
+/// What the kernel says of a file that has no page cache, or of a file system that was not made for it.
+const NO_PARTS: [i32; 3] = [libc::EINVAL, libc::ESPIPE, libc::EOPNOTSUPP];
+
 /// What the kernel works with until an operation's completion.
 #[derive(Debug)]
 pub(crate) enum Memory {
@@ -27,6 +30,8 @@ pub(crate) enum Memory {
     Aligned { buffer: Vec<u8>, from: usize, length: usize },
     /// Read into; so much of it is there.
     Read { buffer: Vec<u8>, filled: usize },
+    /// So much was written, and is on its way from the page cache to the device.
+    Written(usize),
     /// Nothing: a flush.
     None,
 }
@@ -46,6 +51,11 @@ pub(crate) struct Flight {
 impl Flight {
     pub(crate) fn raw(&self) -> RawFd {
         self.descriptor.as_raw_fd()
+    }
+
+    /// Clients wait for it.
+    pub(crate) fn is_commit(&self) -> bool {
+        matches!(self.file, FileName::Journal(_))
     }
 }
 
@@ -215,12 +225,15 @@ impl Reactor {
                 self.again(flight);
                 return None;
             }
+            // A file that cannot be pushed out by parts: the flush does it.
+            Err(_) if matches!(flight.memory, Memory::Written(_)) && NO_PARTS.contains(&-event.result) => 0,
             Err(_) => {
                 let error = self.failed(&flight, &io::Error::from_raw_os_error(-event.result));
                 self.flights.give(flight.memory);
                 return Some((flight.store, flight.op, Err(error)));
             }
         };
+        let commit = flight.is_commit();
         let completion = match &mut flight.memory {
             Memory::None => {
                 if let Some(open) = self.flights.open.get_mut(&(flight.store, flight.file)) {
@@ -228,7 +241,14 @@ impl Reactor {
                 }
                 Ok(Completion::Done)
             }
+            // Page by page: left to itself the kernel sends a whole segment at once, and commits stand in line behind it.
+            Memory::Bytes(_) if count > 0 && !commit => {
+                flight.memory = Memory::Written(count);
+                self.ring.push_out_file(flight);
+                return None;
+            }
             Memory::Bytes(_) | Memory::Aligned { .. } => Ok(Completion::Wrote(count)),
+            Memory::Written(length) => Ok(Completion::Wrote(*length)),
             Memory::Read { buffer, filled } => {
                 *filled += count;
                 if count > 0 && *filled < buffer.len() {
@@ -253,6 +273,7 @@ impl Reactor {
             Memory::Read { .. } => self.ring.read_file(flight),
             Memory::None => self.ring.flush_file(flight),
             Memory::Bytes(_) | Memory::Aligned { .. } => self.ring.write_file(flight),
+            Memory::Written(_) => self.ring.push_out_file(flight),
         }
     }
 
@@ -260,7 +281,7 @@ impl Reactor {
         let what = match flight.memory {
             Memory::Read { .. } => "reading",
             Memory::None => "flushing",
-            Memory::Bytes(_) | Memory::Aligned { .. } => "writing",
+            Memory::Bytes(_) | Memory::Aligned { .. } | Memory::Written(_) => "writing",
         };
         let Some(disk) = &self.disk else { return DiskError::Io };
         let path = disk.folder.store_path(flight.store).join(flight.file.to_string());

@@ -5,17 +5,33 @@ use crate::shard::disk::{Flight, Memory};
 use io_uring::types::{Fd, FsyncFlags};
 use io_uring::{opcode, squeue};
 
+const PUSH_OUT: u32 =
+    libc::SYNC_FILE_RANGE_WAIT_BEFORE | libc::SYNC_FILE_RANGE_WRITE | libc::SYNC_FILE_RANGE_WAIT_AFTER;
+
 impl Ring {
-    /// Writes the flight's bytes at its offset.
+    /// Writes the flight's bytes at its offset. A commit goes to the device before what is submitted after it in the same turn,
+    /// which are the receipts of the commit before it.
     pub(crate) fn write_file(&mut self, flight: Flight) {
+        let commit = flight.is_commit();
         let bytes = match &flight.memory {
             Memory::Bytes(bytes) => &bytes[..],
             Memory::Aligned { buffer, from, length } => &buffer[*from..*from + *length],
-            Memory::Read { .. } | Memory::None => &[],
+            Memory::Read { .. } | Memory::Written(_) | Memory::None => &[],
         };
         let entry = opcode::Write::new(Fd(flight.raw()), bytes.as_ptr(), bytes.len() as u32);
         let entry = entry.offset(flight.at).build();
         self.fly(entry, flight);
+        self.commit_waits |= commit;
+    }
+
+    /// Has the kernel hand what was written to the device, and waits for that; not for the device's cache.
+    pub(crate) fn push_out_file(&mut self, flight: Flight) {
+        let length = match flight.memory {
+            Memory::Written(length) => u32::try_from(length).unwrap_or(u32::MAX),
+            _ => 0,
+        };
+        let entry = opcode::SyncFileRange::new(Fd(flight.raw()), length).offset(flight.at).flags(PUSH_OUT);
+        self.fly(entry.build(), flight);
     }
 
     /// Reads what is still missing.

@@ -7,10 +7,9 @@ use io_uring::opcode;
 use io_uring::types::Timespec;
 use std::time::Duration;
 
-/// From arming the tick to its completion.
-pub(crate) const TICK: Duration = Duration::from_millis(2);
-
-static TICK_TIME: Timespec = Timespec::new().nsec(TICK.subsec_nanos());
+/// From arming the tick to its completion. Each one wakes a core that may have nothing else to do: at a few hundred messages a
+/// second a short one costs as much as the messages. Well below what the watchdog takes for a stall.
+pub(crate) const TICK: Duration = Duration::from_millis(20);
 
 /// How long to wait for a completion.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -24,9 +23,10 @@ pub(crate) enum Wait {
 }
 
 impl Ring {
-    /// Asks for one completion a [`TICK`] from now.
-    pub(crate) fn tick(&mut self) {
-        let time: *const Timespec = &raw const TICK_TIME;
+    /// Asks for one completion `after` from now: a [`TICK`], or what is left until something is due. One at a time.
+    pub(crate) fn tick(&mut self, after: Duration) {
+        *self.tick_time = Timespec::from(after);
+        let time: *const Timespec = &raw const *self.tick_time;
         self.push(opcode::Timeout::new(time).build().user_data(plain(Op::Tick)));
     }
 }
