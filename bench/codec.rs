@@ -95,7 +95,7 @@ fn incoming(bench: &Bench, size: usize) {
     let mut copy = text.clone();
     bench.run("json request", size, || {
         copy.copy_from_slice(&text);
-        let request = json.request(&mut copy).expect("it is sound").expect("it is no null");
+        let request = json.request(&copy).expect("it is sound").expect("it is no null");
         request.payload.map_or(0, |payload| payload.len() as u64)
     });
     let encoded = &text[12..text.len() - 20];
@@ -182,7 +182,7 @@ fn commands(bench: &Bench) {
     }
     bench.run("json ack text", 0, || {
         out.clear();
-        reply::put_ack(&mut out, &MessageId::plain(1393, 8835), Some("12345"));
+        reply::put_ack(&mut out, &MessageId::plain(1393, 8835), Some(b"12345"));
         sum(&out)
     });
 }

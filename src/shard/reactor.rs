@@ -409,8 +409,9 @@ impl Reactor {
         match wish {
             Wish::Connect => debug_assert!(false, "connected already"),
             Wish::Send => {
+                let awaited = self.links.awaits_send(key);
                 if let Some((wire, from)) = self.links.take_wire(key) {
-                    self.ring.send(key, socket, wire, from);
+                    self.ring.send(key, socket, wire, from, awaited);
                 }
             }
             Wish::Read => self.ring.receive(key, socket, large),

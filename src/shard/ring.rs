@@ -6,12 +6,12 @@
 
 mod files;
 mod receive;
+mod send;
 mod wait;
 
 pub(crate) use wait::{TICK, Wait};
 
 use crate::base::table::{Key, Table};
-use crate::shard::conn::SEND_MAX;
 use crate::shard::disk::Flight;
 use crate::shard::links::Door;
 use crate::shard::sys;
@@ -160,8 +160,10 @@ pub(crate) struct Ring {
     late: VecDeque<squeue::Entry>,
     /// A commit is among what is not submitted yet: it does not wait for what comes after it.
     commit_waits: bool,
-    /// Buffers being sent, by the slot of their connection.
-    sends: Vec<Option<Vec<u8>>>,
+    /// By the slot of their connection.
+    sends: Vec<send::Sending>,
+    /// Sends that complete while they are submitted, asked for since the last enter: nobody needs to wake up for them.
+    prompt_sends: u32,
     naming: Table<Naming>,
     connects: BTreeMap<Key, Box<SockAddr>>,
     bell: Box<[u8; sys::BELL_BYTES]>,
@@ -191,6 +193,7 @@ impl Ring {
             late: VecDeque::new(),
             commit_waits: false,
             sends: Vec::new(),
+            prompt_sends: 0,
             naming: Table::default(),
             connects: BTreeMap::new(),
             bell: Box::new([0; sys::BELL_BYTES]),
@@ -251,7 +254,9 @@ impl Ring {
         let args = SubmitArgs::new();
         let args = time.as_ref().map_or(args, |time| args.timespec(time));
         let count = self.io.submission().len() as u32;
-        let want = u32::from(wait != Wait::Not);
+        // Only exact if all that was asked for is submitted here: otherwise nothing is waited for.
+        let prompt = std::mem::take(&mut self.prompt_sends);
+        let want = if wait == Wait::Not { 0 } else { 1 + prompt };
         // SAFETY: `args` and `time` outlive the call, and the flags say that an extended argument is passed.
         match unsafe { self.io.submitter().enter(count, want, ENTER_FLAGS, Some(&args)) } {
             Ok(_) => Ok(()),
@@ -369,29 +374,6 @@ impl Ring {
 
     pub(crate) fn cancel_connect(&mut self, key: Key) {
         self.push(opcode::AsyncCancel2::new(CancelBuilder::user_data(tag(Op::Connect, key))).build());
-    }
-
-    /// Sends `wire` from `from` on, at most [`SEND_MAX`] bytes. The kernel goes on by itself after a short send.
-    pub(crate) fn send(&mut self, key: Key, socket: u32, wire: Vec<u8>, from: usize) {
-        let slot = key.slot() as usize;
-        if self.sends.len() <= slot {
-            self.sends.resize_with(slot + 1, || None);
-        }
-        let rest = &wire[from..wire.len().min(from + SEND_MAX)];
-        let entry = opcode::Send::new(Fixed(socket), rest.as_ptr(), rest.len() as u32)
-            .flags(libc::MSG_NOSIGNAL | libc::MSG_WAITALL)
-            .build();
-        // Moving the Vec does not move its bytes.
-        let before = self.sends[slot].replace(wire);
-        assert!(before.is_none(), "one send at a time: the kernel may still read the last one's buffer");
-        self.using_memory += 1;
-        self.push(entry.user_data(tag(Op::Send, key)));
-    }
-
-    /// The buffer of a send that ended.
-    pub(crate) fn take_sent(&mut self, event: &Event) -> Vec<u8> {
-        self.using_memory -= 1;
-        self.sends.get_mut(event.key().slot() as usize).and_then(Option::take).unwrap_or_default()
     }
 
     /// Ends our direction. The kernel does this on a worker thread and looks the socket up there: until the completion the

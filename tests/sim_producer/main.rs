@@ -178,8 +178,7 @@ impl World {
         self.texts += 1;
         if self.prng.below(30) == 0 {
             self.unreadable += 1;
-            let mut text = br#"{"payload":"AAAA","#.to_vec();
-            return self.call(|producer, cx| producer.on_text(cx, &mut text));
+            return self.call(|producer, cx| producer.on_text(cx, br#"{"payload":"AAAA","#));
         }
         let length = if self.prng.below(40) == 0 { 3_000 } else { self.prng.below(200) };
         let mut payload = format!("{number}:").into_bytes();
@@ -206,8 +205,8 @@ impl World {
             _ => {}
         }
         self.asked.insert(number, Asked { payload, key, sound });
-        let mut text = request.to_string().into_bytes();
-        self.call(|producer, cx| producer.on_text(cx, &mut text));
+        let text = request.to_string().into_bytes();
+        self.call(|producer, cx| producer.on_text(cx, &text));
     }
 
     /// The link's outbox takes some entries.

@@ -71,18 +71,18 @@ pub(super) struct Turn<'a, 'r> {
 
 impl Turn<'_, '_> {
     /// Answers one message with `send-error:8`.
-    pub(super) fn fail(&mut self, text: &str, context: Option<&str>) {
+    pub(super) fn fail(&mut self, text: &str, context: Option<&[u8]>) {
         self.counters.failures += 1;
-        let hint = ACK_HINT + text.len() + context.map_or(0, str::len);
+        let hint = ACK_HINT + text.len() + context.map_or(0, <[u8]>::len);
         self.replies.text(hint, |out| reply::put_send_error(out, SendErrorCode::Unknown, text, context));
     }
 
     /// Answers one message with its id.
-    fn confirm(&mut self, id: &MessageId, queued_at: Instant, context: Option<&str>) {
+    fn confirm(&mut self, id: &MessageId, queued_at: Instant, context: Option<&[u8]>) {
         let latency = u64::try_from(self.clock.now.since(queued_at).as_micros()).unwrap_or(u64::MAX);
         self.counters.record_latency(latency);
         self.counters.published.0 += 1;
-        let hint = ACK_HINT + context.map_or(0, str::len);
+        let hint = ACK_HINT + context.map_or(0, <[u8]>::len);
         self.replies.text(hint, |out| reply::put_ack(out, id, context));
     }
 }
@@ -221,7 +221,7 @@ impl Leg {
     /// Encodes one message into an entry of its own.
     fn send_alone(&mut self, turn: &mut Turn<'_, '_>, message: &Message<'_>) -> Result<(), Base64Error> {
         let Turn { clock, pool, spec, .. } = turn;
-        let text = message.payload.as_bytes();
+        let text = message.payload;
         let mut metadata = EntryMetadata {
             producer_name: self.producer_name(),
             sequence_id: self.queue.next_sequence_id(),
@@ -264,12 +264,8 @@ impl Leg {
             turn.pool.give(entry);
             return result;
         }
-        let mut owed = Owed { slips: Vec::new(), payload_bytes: body };
-        if message.context.is_some() {
-            owed.slips = turn.pool.take();
-            owed::put(&mut owed.slips, turn.clock.now, message.context);
-        }
         let queued_at = turn.clock.now;
+        let owed = Owed::one(turn.pool, queued_at, message.context, body);
         self.push(turn, entry, 1, queued_at, owed);
         Ok(())
     }
@@ -297,7 +293,7 @@ impl Leg {
             event_time: message.event_time,
             sequence_id: self.queue.next_sequence_id().wrapping_add(u64::from(batch.messages)),
         };
-        let text = message.payload.as_bytes();
+        let text = message.payload;
         let result = batch::put(&mut batch.payload, &single, |out| base64::decode(text, out));
         if result.is_ok() {
             owed::put(&mut batch.slips, now, message.context);
@@ -347,7 +343,7 @@ impl Leg {
         let mut entry = turn.pool.take();
         put_body(&mut entry, &metadata, body);
         turn.pool.give(batch.payload);
-        let owed = Owed { slips: batch.slips, payload_bytes: batch.payload_bytes };
+        let owed = Owed::row(batch.slips, batch.payload_bytes);
         self.push(turn, entry, batch.messages, batch.queued_at, owed);
     }
 
@@ -365,21 +361,21 @@ impl Leg {
         if got > max {
             let (producer, topic) = (self.queue.name().unwrap_or_default(), self.queue.topic().as_str());
             let text = SendFailure::TooLarge { producer, topic, got, max }.to_string();
-            fail_slips(turn, &owed.slips, queued_at, &text);
+            fail_slips(turn, owed.slips(queued_at), &text);
             turn.pool.give(entry);
-            turn.pool.give(owed.slips);
+            owed.give_back(turn.pool);
             return;
         }
-        self.slip_bytes += owed.slips.len();
+        self.slip_bytes += owed.bytes();
         self.queue.push(entry, messages, messages > 1, queued_at, owed);
     }
 
     /// An entry is stored: one ack per message, in order.
     pub(super) fn confirm(&mut self, turn: &mut Turn<'_, '_>, pending: Pending<Owed>, place: (u64, u64)) {
-        self.slip_bytes -= pending.tag.slips.len();
+        self.slip_bytes -= pending.tag.bytes();
         turn.counters.published.1 += pending.tag.payload_bytes;
         let mut id = MessageId { partition: self.partition, ..MessageId::plain(place.0, place.1) };
-        for (index, (queued_at, context)) in (0..).zip(Slips::new(&pending.tag.slips, pending.queued_at)) {
+        for (index, (queued_at, context)) in (0..).zip(pending.tag.slips(pending.queued_at)) {
             // The size stays 0: so the original's acks have it (API 6).
             id.batch_index = if pending.highest_sequence_id.is_some() { index } else { -1 };
             turn.confirm(&id, queued_at, context);
@@ -389,8 +385,8 @@ impl Leg {
 
     /// An entry will not be stored: its messages fail.
     fn fail(&mut self, turn: &mut Turn<'_, '_>, pending: Pending<Owed>, text: &str) {
-        self.slip_bytes -= pending.tag.slips.len();
-        fail_slips(turn, &pending.tag.slips, pending.queued_at, text);
+        self.slip_bytes -= pending.tag.bytes();
+        fail_slips(turn, pending.tag.slips(pending.queued_at), text);
         give_back(turn.pool, pending);
     }
 
@@ -419,7 +415,7 @@ impl Leg {
             self.fail(turn, pending, text);
         }
         if let Some(batch) = self.batch.take() {
-            fail_slips(turn, &batch.slips, batch.queued_at, text);
+            fail_slips(turn, Slips::new(&batch.slips), text);
             turn.pool.give(batch.payload);
             turn.pool.give(batch.slips);
         }
@@ -433,9 +429,9 @@ impl Leg {
     }
 }
 
-/// Fails the messages of one row of slips.
-fn fail_slips(turn: &mut Turn<'_, '_>, slips: &[u8], queued_at: Instant, text: &str) {
-    for (_, context) in Slips::new(slips, queued_at) {
+/// Fails the messages of an entry or a batch.
+fn fail_slips(turn: &mut Turn<'_, '_>, slips: Slips<'_>, text: &str) {
+    for (_, context) in slips {
         turn.fail(text, context);
     }
 }
@@ -444,7 +440,7 @@ fn give_back(pool: &mut BufferPool, pending: Pending<Owed>) {
     if let Some(buffer) = pending.entry.into_buffer() {
         pool.give(buffer);
     }
-    pool.give(pending.tag.slips);
+    pending.tag.give_back(pool);
 }
 
 /// Appends an entry with a body that is at hand, compressed if the metadata says so.

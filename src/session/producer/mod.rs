@@ -23,6 +23,7 @@ use crate::wire::pulsar::proto::{
     CommandProducer, CommandProducerSuccess, CommandSendError, CommandSendReceipt, ServerError,
 };
 use crate::wire::route::{ProducerSpec, TopicName};
+use crate::wire::text::JsonError;
 use crate::wire::text::base64;
 use crate::wire::text::reply::{self, SendErrorCode};
 
@@ -36,6 +37,18 @@ pub enum Verdict {
     Reattach,
     /// The broker broke the protocol: close the link.
     CloseLink,
+}
+
+/// A text that is no message.
+struct Refusal {
+    error: TextError,
+    /// To be echoed, as far as it could be read.
+    context: Option<Vec<u8>>,
+}
+
+enum TextError {
+    Json(JsonError),
+    Request(BadRequest),
 }
 
 /// One producer session. Legs are its partitions (one leg when not partitioned).
@@ -135,21 +148,34 @@ impl Producer {
     }
 
     /// A text message of the client. Answers errors at once; queues otherwise.
-    pub fn on_text(&mut self, cx: &mut Context<'_>, text: &mut [u8]) {
+    pub fn on_text(&mut self, cx: &mut Context<'_>, text: &[u8]) {
+        let Err(Refusal { error, context }) = self.take(cx, text) else { return };
+        let Context { replies, json, .. } = cx;
+        let fault = match error {
+            // What is no base64 may be no JSON either, and that comes first.
+            TextError::Request(BadRequest::Payload(_)) => json.request_fault(text),
+            _ => None,
+        };
+        match fault.map_or(error, TextError::Json) {
+            TextError::Json(error) => self.refuse_text(replies, SendErrorCode::Json, &error.message, None),
+            TextError::Request(error) => {
+                self.refuse_text(replies, SendErrorCode::Encoding, &error.to_string(), context.as_deref());
+            }
+        }
+    }
+
+    /// Queues what a text asks for, or fails it for its leg's sake.
+    fn take(&mut self, cx: &mut Context<'_>, text: &[u8]) -> Result<(), Refusal> {
         let Context { clock, replies, json, pool } = cx;
         let request = match json.request(text) {
             Ok(Some(request)) => request,
-            Ok(None) => {
-                return self.refuse_text(
-                    replies,
-                    SendErrorCode::Encoding,
-                    &BadRequest::Null.to_string(),
-                    None,
-                );
-            }
-            Err(error) => return self.refuse_text(replies, SendErrorCode::Json, &error.message, None),
+            Ok(None) => return Err(Refusal { error: TextError::Request(BadRequest::Null), context: None }),
+            Err(error) => return Err(Refusal { error: TextError::Json(error), context: None }),
         };
-        let context = request.context.as_deref();
+        let refusal = |error| {
+            let context = request.context.as_deref().map(|context| context.as_bytes().to_vec());
+            Refusal { error: TextError::Request(error), context }
+        };
         let encrypted = !self.spec.encryption_keys.is_empty();
         let message = match Message::read(&request, encrypted, clock.wall) {
             Ok(message) => message,
@@ -157,7 +183,7 @@ impl Producer {
                 let mut scratch = pool.take();
                 let error = which_error(&request, error, &mut scratch);
                 pool.give(scratch);
-                return self.refuse_text(replies, SendErrorCode::Encoding, &error.to_string(), context);
+                return Err(refusal(error));
             }
         };
         let leg = &mut self.legs[self.router.choose(message.key, clock.now)];
@@ -169,18 +195,15 @@ impl Producer {
             Some(text) => {
                 // The original decodes the payload before it meets the obstacle.
                 let mut scratch = turn.pool.take();
-                let result = base64::decode(message.payload.as_bytes(), &mut scratch);
+                let result = base64::decode(message.payload, &mut scratch);
                 turn.pool.give(scratch);
-                result.map(|()| turn.fail(&text, context))
+                result.map(|()| turn.fail(&text, message.context.map(str::as_bytes)))
             }
         };
         let after = leg.held();
         self.timer = self.timer.min(leg.next_timer(self.spec.send_timeout));
         self.account(before, after);
-        if let Err(error) = result {
-            let text = BadRequest::Payload(error).to_string();
-            self.refuse_text(replies, SendErrorCode::Encoding, &text, context);
-        }
+        result.map_err(|error| refusal(BadRequest::Payload(error)))
     }
 
     /// A receipt for one of the leg's entries.
@@ -317,10 +340,10 @@ impl Producer {
         replies: &mut Replies<'_>,
         code: SendErrorCode,
         text: &str,
-        context: Option<&str>,
+        context: Option<&[u8]>,
     ) {
         self.refused_texts += 1;
-        let hint = 64 + text.len() + context.map_or(0, str::len);
+        let hint = 64 + text.len() + context.map_or(0, <[u8]>::len);
         replies.text(hint, |out| reply::put_send_error(out, code, text, context));
     }
 }

@@ -73,8 +73,7 @@ impl Bench {
     }
 
     fn text(&mut self, text: &str) {
-        let mut text = text.as_bytes().to_vec();
-        self.call(|producer, cx| producer.on_text(cx, &mut text));
+        self.call(|producer, cx| producer.on_text(cx, text.as_bytes()));
     }
 
     /// A request with this body and, as its context, the same.

@@ -37,8 +37,8 @@ impl Reactor {
         Ok(())
     }
 
-    /// Sends usually end while they are submitted, and the enter that was to wait for clients comes back with nothing else. True:
-    /// so it was, they are done with, and nobody's turn has come.
+    /// Sends usually end while they are submitted, and the enter that was to wait for clients comes back with nothing else (but for
+    /// the small ones, for which the ring itself does not come back). True: so it was, they are done with, and nobody's turn has come.
     fn only_sent<H: Handler>(&mut self, handler: &mut H, events: &mut Vec<Event>) -> bool {
         if events.is_empty() || events.iter().any(|event| event.op != Op::Send) || self.has_work() {
             return false;
@@ -58,8 +58,7 @@ impl Reactor {
     }
 
     pub(super) fn sent<H: Handler>(&mut self, handler: &mut H, event: &Event) {
-        let wire = self.ring.take_sent(event);
-        let result = usize::try_from(event.result).map_err(|_| -event.result);
+        let (wire, result) = self.ring.take_sent(event);
         self.links.sent(handler, event.key(), wire, result);
     }
 }

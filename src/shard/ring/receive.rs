@@ -12,13 +12,15 @@ use std::io;
 /// Groups as the kernel numbers them.
 const SMALL_GROUP: u16 = 7;
 const LARGE_GROUP: u16 = 8;
-/// Buffers of one core. Those in use at a time are few: a handler is done with one before it gets the next.
-const SMALL: u16 = 512;
+/// Buffers of one core. Those in use at a time are few: a handler is done with one before it gets the next, and an enter of
+/// a new kernel receives on some twenty connections. The kernel fills them in turn, so more of them are more memory to go through:
+/// what messages of ordinary size leave in this many small ones stays in a second-level cache of 512 KiB.
+const SMALL: u16 = 128;
 const LARGE: u16 = 32;
 /// Bytes: large enough that a frame of usual size arrives in one piece.
 const SMALL_LENGTH: u32 = 8 * 1024;
-/// Bytes: a turn's worth of a busy link, and well within the second-level cache.
-const LARGE_LENGTH: u32 = 64 * 1024;
+/// Bytes: a turn's worth of a busy link, a text with 64 KiB in base64 in one piece, and well within the second-level cache.
+const LARGE_LENGTH: u32 = 128 * 1024;
 
 /// The receive buffers of one core, numbered through: small ones first.
 pub(super) struct Buffers {

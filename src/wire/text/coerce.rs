@@ -30,6 +30,18 @@ pub(super) fn string<'a, S: Source<'a>>(source: &mut S) -> Result<Option<Cow<'a,
     }))
 }
 
+/// A string that is to be base64. The decoder refuses whatever else there is in it, so nothing is checked here: of a text whose
+/// base64 is refused it is still open whether it is JSON.
+pub(super) fn base64<'a, S: Source<'a>>(source: &mut S) -> Result<Option<Cow<'a, [u8]>>, S::Error> {
+    if let Some(bytes) = source.unchecked()? {
+        return Ok(Some(Cow::Borrowed(bytes)));
+    }
+    Ok(string(source)?.map(|text| match text {
+        Cow::Borrowed(text) => Cow::Borrowed(text.as_bytes()),
+        Cow::Owned(text) => Cow::Owned(text.into_bytes()),
+    }))
+}
+
 /// A Java `long`; null and blank strings are 0.
 pub(super) fn long<'a, S: Source<'a>>(source: &mut S) -> Result<i64, S::Error> {
     Ok(integer(source, "long", LONG)?.unwrap_or(0))

@@ -47,17 +47,17 @@ impl Default for JsonReader {
 
 impl JsonReader {
     /// Reads a text where it lies; where that is not plain, from simd-json's tape; where that cannot tell, with the lenient
-    /// reader.
+    /// reader. Bytes that [`Source::unchecked`] gave may hold what no string may.
     pub(super) fn read<'a, T: Shape<'a>>(&'a mut self, text: &'a [u8]) -> Result<T, JsonError> {
-        let Ok(plain) = simdutf8::basic::from_utf8(text) else { return self.read_anew(text) };
-        let mut plain = Plain::new(plain);
+        let mut plain = Plain::new(text);
         match T::read(&mut plain) {
             Ok(value) if plain.is_done() => Ok(value),
             _ => self.read_anew(text),
         }
     }
 
-    fn read_anew<'a, T: Shape<'a>>(&'a mut self, text: &'a [u8]) -> Result<T, JsonError> {
+    /// As [`JsonReader::read`], without the reader that leaves bytes unchecked.
+    pub(super) fn read_anew<'a, T: Shape<'a>>(&'a mut self, text: &'a [u8]) -> Result<T, JsonError> {
         self.padded.clear();
         self.padded.extend_from_slice(text);
         self.padded.resize(text.len() + INPUT_PADDING, b' ');
@@ -101,6 +101,13 @@ pub(super) trait Source<'a> {
     /// The name of the next member of the innermost object; its value must be read or skipped. `None`: the
     /// object ended.
     fn name(&mut self) -> Result<Option<Cow<'a, str>>, Self::Error>;
+
+    /// The bytes between the quotes, if the next value is a string without escapes and its reader can leave the rest to whoever
+    /// decodes them: they may hold control characters and be no UTF-8. `None`: nothing was read. Good for one value
+    /// of a text: of several with one name, who reads them looks at the last.
+    fn unchecked(&mut self) -> Result<Option<&'a [u8]>, Self::Error> {
+        Ok(None)
+    }
 
     /// True if the innermost array has another item, which must be read or skipped. False: it ended.
     fn item(&mut self) -> Result<bool, Self::Error>;

@@ -10,20 +10,24 @@ use std::borrow::Cow;
 const DIGITS_MAX: usize = 18;
 /// Words of eight bytes that are looked at before a string counts as long: names of members, numbers as contexts.
 const SHORT_WORDS: usize = 2;
+/// Strings above this many bytes are checked by SIMD.
+const STRING_LONG: usize = 64;
 
-/// A place in a text.
+/// A place in a text. Of its UTF-8 only that is checked which is given out as a string.
 pub(super) struct Plain<'a> {
-    text: &'a str,
+    text: &'a [u8],
     at: usize,
     /// Objects begun and not ended.
     open: usize,
     /// The innermost object was just begun: no comma is due.
     fresh: bool,
+    /// A value may have been given out unchecked: whoever gets it looks at one.
+    trusted: bool,
 }
 
 impl<'a> Plain<'a> {
-    pub(super) fn new(text: &'a str) -> Self {
-        Plain { text, at: 0, open: 0, fresh: false }
+    pub(super) fn new(text: &'a [u8]) -> Self {
+        Plain { text, at: 0, open: 0, fresh: false, trusted: false }
     }
 
     /// True when the value is whole and nothing follows it.
@@ -33,7 +37,7 @@ impl<'a> Plain<'a> {
 
     /// The next byte that is no white space.
     fn visible(&mut self) -> Option<u8> {
-        while let Some(byte) = self.text.as_bytes().get(self.at) {
+        while let Some(byte) = self.text.get(self.at) {
             match byte {
                 b' ' | b'\n' | b'\r' | b'\t' => self.at += 1,
                 byte => return Some(*byte),
@@ -53,19 +57,27 @@ impl<'a> Plain<'a> {
 
     fn string(&mut self) -> Result<&'a str, Unsure> {
         self.take(b'"')?;
-        let rest = &self.text.as_bytes()[self.at..];
+        let rest = &self.text[self.at..];
         let length = string_length(rest)?;
-        if rest[length] != b'"' {
+        let bytes = self.until_quote(length)?;
+        // Longer ones are worth the start of SIMD.
+        let string =
+            if length > STRING_LONG { from_utf8_long(bytes) } else { std::str::from_utf8(bytes).ok() };
+        string.ok_or(Unsure)
+    }
+
+    /// The bytes up to the quote that must be `length` further on; behind it from here on.
+    fn until_quote(&mut self, length: usize) -> Result<&'a [u8], Unsure> {
+        let (bytes, rest) = self.text[self.at..].split_at(length);
+        if rest.first() != Some(&b'"') {
             return Err(Unsure);
         }
-        // A quote on either side: the ends are those of characters.
-        let string = self.text.get(self.at..self.at + length).ok_or(Unsure)?;
         self.at += length + 1;
-        Ok(string)
+        Ok(bytes)
     }
 
     fn integer(&mut self) -> Result<i64, Unsure> {
-        let rest = &self.text.as_bytes()[self.at..];
+        let rest = &self.text[self.at..];
         let sign = usize::from(rest.first() == Some(&b'-'));
         let digits = rest[sign..].iter().take_while(|byte| byte.is_ascii_digit()).count();
         let number = &rest[..sign + digits];
@@ -80,12 +92,16 @@ impl<'a> Plain<'a> {
     }
 
     fn word(&mut self, word: &str) -> Result<(), Unsure> {
-        if !self.text.as_bytes()[self.at..].starts_with(word.as_bytes()) {
+        if !self.text[self.at..].starts_with(word.as_bytes()) {
             return Err(Unsure);
         }
         self.at += word.len();
         Ok(())
     }
+}
+
+fn from_utf8_long(bytes: &[u8]) -> Option<&str> {
+    simdutf8::basic::from_utf8(bytes).ok()
 }
 
 /// Bytes before the quote or backslash that comes first.
@@ -149,6 +165,18 @@ impl<'a> Source<'a> for Plain<'a> {
         let name = self.string()?;
         self.take(b':')?;
         Ok(Some(Cow::Borrowed(name)))
+    }
+
+    fn unchecked(&mut self) -> Result<Option<&'a [u8]>, Unsure> {
+        if std::mem::replace(&mut self.trusted, true) {
+            return Err(Unsure);
+        }
+        if self.visible() != Some(b'"') {
+            return Ok(None);
+        }
+        self.at += 1;
+        let length = memchr::memchr2(b'"', b'\\', &self.text[self.at..]).ok_or(Unsure)?;
+        self.until_quote(length).map(Some)
     }
 
     fn item(&mut self) -> Result<bool, Unsure> {

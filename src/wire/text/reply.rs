@@ -25,17 +25,17 @@ pub enum SendErrorCode {
     Unknown = 8,
 }
 
-/// Appends `{"result":"ok","messageId":...}`.
-pub fn put_ack(out: &mut Vec<u8>, id: &MessageId, context: Option<&str>) {
-    out.reserve(ACK_SIZE + context.map_or(0, str::len));
+/// Appends `{"result":"ok","messageId":...}`. `context` is UTF-8.
+pub fn put_ack(out: &mut Vec<u8>, id: &MessageId, context: Option<&[u8]>) {
+    out.reserve(ACK_SIZE + context.map_or(0, <[u8]>::len));
     out.extend_from_slice(br#"{"result":"ok","messageId":""#);
     id.put_text(out);
     out.push(b'"');
     put_ack_end(out, context);
 }
 
-/// Appends `{"result":"send-error:N","errorMsg":...}`.
-pub fn put_send_error(out: &mut Vec<u8>, code: SendErrorCode, message: &str, context: Option<&str>) {
+/// Appends `{"result":"send-error:N","errorMsg":...}`. `context` is UTF-8.
+pub fn put_send_error(out: &mut Vec<u8>, code: SendErrorCode, message: &str, context: Option<&[u8]>) {
     out.extend_from_slice(br#"{"result":"send-error:"#);
     put_integer(out, code as u64);
     out.extend_from_slice(br#"","errorMsg":"#);
@@ -44,10 +44,10 @@ pub fn put_send_error(out: &mut Vec<u8>, code: SendErrorCode, message: &str, con
 }
 
 /// The context, if there was one, and two members that say nothing but are always there.
-fn put_ack_end(out: &mut Vec<u8>, context: Option<&str>) {
+fn put_ack_end(out: &mut Vec<u8>, context: Option<&[u8]>) {
     if let Some(context) = context {
         out.extend_from_slice(br#","context":"#);
-        put_json_string(out, context);
+        put_json_bytes(out, context);
     }
     out.extend_from_slice(br#","errorCode":0,"schemaVersion":0}"#);
 }
@@ -223,9 +223,14 @@ pub(super) fn put_integer(out: &mut Vec<u8>, mut number: u64) {
 
 /// Appends a JSON string: quotes, and the escapes Jackson writes; non-ASCII stays as it is.
 pub fn put_json_string(out: &mut Vec<u8>, text: &str) {
+    put_json_bytes(out, text.as_bytes());
+}
+
+/// As [`put_json_string`], of a text that lies where its type was not kept.
+fn put_json_bytes(out: &mut Vec<u8>, text: &[u8]) {
     out.reserve(text.len() + 2);
     out.push(b'"');
-    let mut rest = text.as_bytes();
+    let mut rest = text;
     while let Some(at) = find_escaped(rest) {
         out.extend_from_slice(&rest[..at]);
         put_escape(out, rest[at]);

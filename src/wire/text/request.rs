@@ -9,8 +9,8 @@ use std::borrow::Cow;
 /// `disableReplication`, the schema members) are checked to parse and not kept.
 #[derive(Debug, Default, PartialEq)]
 pub struct Request<'a> {
-    /// Base64 of the message body, not yet decoded. `None`: missing or null.
-    pub payload: Option<Cow<'a, str>>,
+    /// Base64 of the message body, not yet decoded, and not looked at otherwise. `None`: missing or null.
+    pub payload: Option<Cow<'a, [u8]>>,
     /// User properties in order of first appearance, later duplicates winning; `None` as a value: JSON null.
     pub properties: Strings<'a>,
     /// Echoed in the ack.
@@ -34,9 +34,15 @@ pub struct Request<'a> {
 }
 
 impl JsonReader {
-    /// Reads a request. The text may be changed in place. `Ok(None)`: the literal `null`.
-    pub fn request<'a>(&'a mut self, text: &'a mut [u8]) -> Result<Option<Request<'a>>, JsonError> {
+    /// Reads a request. `Ok(None)`: the literal `null`. Its payload may hold anything but quotes and backslashes; if that turns
+    /// out to be no base64, [`JsonReader::request_fault`] has to be asked what is wrong with the text.
+    pub fn request<'a>(&'a mut self, text: &'a [u8]) -> Result<Option<Request<'a>>, JsonError> {
         self.read(text)
+    }
+
+    /// Why a text is no JSON, if the one thing that is wrong with it is in its payload.
+    pub fn request_fault(&mut self, text: &[u8]) -> Option<JsonError> {
+        self.read_anew::<Option<Request<'_>>>(text).err()
     }
 }
 
@@ -51,7 +57,7 @@ impl<'a> Shape<'a> for Option<Request<'a>> {
         let mut request = Request::default();
         while let Some(name) = source.name()? {
             match &*name {
-                "payload" => request.payload = coerce::string(source)?,
+                "payload" => request.payload = coerce::base64(source)?,
                 "properties" => request.properties = coerce::strings(source)?.unwrap_or_default(),
                 "context" => request.context = coerce::string(source)?,
                 "key" => request.key = coerce::string(source)?,
@@ -83,4 +89,31 @@ fn clusters<'a, S: Source<'a>>(source: &mut S) -> Result<Vec<Option<Cow<'a, str>
         names.push(coerce::string(source)?);
     }
     Ok(names)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// What the decoder of its base64 would refuse as well is left to it; then the text is looked at once more.
+    #[test]
+    fn a_payload_is_looked_at_when_it_is_no_base64() {
+        let mut reader = JsonReader::default();
+        for payload in ["a\n", "\u{1}", "AAAA\u{1f}"] {
+            let text = format!(r#"{{"payload":"{payload}","context":"1"}}"#);
+            assert!(reader.request(text.as_bytes()).is_ok(), "{text:?}");
+            let fault = reader.request_fault(text.as_bytes()).expect("no JSON");
+            assert!(fault.message.starts_with("Illegal unquoted character"), "{fault}");
+        }
+        let broken = b"{\"payload\":\"AA\xff\"}";
+        assert!(reader.request(broken).is_ok());
+        assert!(reader.request_fault(broken).is_some());
+        assert_eq!(reader.request_fault(br#"{"payload":"-"}"#), None);
+        // The last of several counts, so the first would never be looked at.
+        for text in
+            ["{\"payload\":\"\u{1}\",\"payload\":\"QQ==\"}", "{\"payload\":\"\u{1}\",\"payload\":null}"]
+        {
+            assert!(reader.request(text.as_bytes()).is_err(), "{text:?}");
+        }
+    }
 }

@@ -10,6 +10,9 @@ use super::inflate::Inflater;
 use super::mask;
 use std::ops::Range;
 
+/// Bytes that are unmasked and checked at a time while they are gathered: they stay in the first-level cache meanwhile.
+const BLOCK: usize = 4096;
+
 /// Limits and options of one connection.
 #[derive(Clone, Copy, Debug)]
 pub struct DecoderConfig {
@@ -100,7 +103,7 @@ struct Message {
 #[derive(Default)]
 struct Gathered {
     bytes: Vec<u8>,
-    /// That many are known to be UTF-8; what follows is at most the beginning of one character.
+    /// That many are known to be UTF-8; what follows is at most the beginning of one character. Of texts alone.
     checked: usize,
 }
 
@@ -355,27 +358,33 @@ impl Decoder {
         let message = self.message.expect("a data frame is admitted together with its message");
         let last = header.fin && frame.read == header.length;
         let chunk = &mut input[range.clone()];
-        if message.deflated || !message.binary {
-            mask::apply(header.mask, position, chunk);
-        }
         match (message.deflated, message.binary) {
-            (true, _) => self.inflate(message, chunk, last)?,
+            (true, _) => {
+                mask::apply(header.mask, position, chunk);
+                self.inflate(message, chunk, last)?;
+            }
             // Counted when it was admitted; nobody looks at its bytes.
             (false, true) => {}
             (false, false) if last && position == 0 && header.opcode == Opcode::Text => {
                 self.message = None;
+                mask::apply(header.mask, position, chunk);
                 simdutf8::basic::from_utf8(chunk).map_err(|_| invalid_text())?;
                 return Ok(Some(Found { kind: Kind::Text, place: Place::Input(range) }));
             }
-            (false, false) => self.gathered.append(chunk, message.size as usize),
+            (false, false) => {
+                self.gathered.append(chunk, header.mask, position, message.size as usize)?;
+            }
         }
-        if !message.binary {
-            self.gathered.check(last)?;
+        if message.deflated && !message.binary {
+            self.gathered.check()?;
         }
         if !last {
             return Ok(None);
         }
         self.message = None;
+        if !message.binary && !self.gathered.is_whole() {
+            return Err(invalid_text());
+        }
         let kind = match (message.binary, message.deflated) {
             (false, _) => Kind::Text,
             (true, false) => Kind::Binary(message.size as usize),
@@ -397,24 +406,43 @@ impl Decoder {
 
 impl Gathered {
     /// Takes in bytes of a message of which `announced` bytes in all are to come so far. The buffer doubles,
-    /// but never beyond what was announced, and never by more than what has arrived calls for.
-    fn append(&mut self, chunk: &[u8], announced: usize) {
+    /// but never beyond what was announced, and never by more than what has arrived calls for. They are unmasked and checked
+    /// here, block by block, so that memory is gone through once.
+    fn append(
+        &mut self,
+        chunk: &[u8],
+        mask: [u8; 4],
+        mut position: u64,
+        announced: usize,
+    ) -> Result<(), Violation> {
         let length = self.bytes.len() + chunk.len();
         if length > self.bytes.capacity() {
             let capacity = self.bytes.capacity().saturating_mul(2).min(announced).max(length);
             self.bytes.reserve_exact(capacity - self.bytes.len());
         }
-        self.bytes.extend_from_slice(chunk);
+        for block in chunk.chunks(BLOCK) {
+            let at = self.bytes.len();
+            self.bytes.extend_from_slice(block);
+            mask::apply(mask, position, &mut self.bytes[at..]);
+            self.check()?;
+            position += block.len() as u64;
+        }
+        Ok(())
     }
 
-    /// Checks what is new. A character may be cut off at the end unless the message ends here (`last`).
-    fn check(&mut self, last: bool) -> Result<(), Violation> {
+    /// Checks what is new. A character may be cut off at the end.
+    fn check(&mut self) -> Result<(), Violation> {
         match simdutf8::compat::from_utf8(&self.bytes[self.checked..]) {
             Ok(_) => self.checked = self.bytes.len(),
-            Err(error) if error.error_len().is_some() || last => return Err(invalid_text()),
+            Err(error) if error.error_len().is_some() => return Err(invalid_text()),
             Err(error) => self.checked += error.valid_up_to(),
         }
         Ok(())
+    }
+
+    /// No character is cut off at the end.
+    fn is_whole(&self) -> bool {
+        self.checked == self.bytes.len()
     }
 }
 

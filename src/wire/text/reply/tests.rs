@@ -48,11 +48,11 @@ fn acks() {
         r#"{"result":"ok","messageId":"CAMQADAA","errorCode":0,"schemaVersion":0}"#
     );
     assert_eq!(
-        shown(|out| put_ack(out, &id, Some("1"))),
+        shown(|out| put_ack(out, &id, Some(b"1"))),
         r#"{"result":"ok","messageId":"CAMQADAA","context":"1","errorCode":0,"schemaVersion":0}"#
     );
     assert_eq!(
-        shown(|out| put_send_error(out, SendErrorCode::Encoding, "a \"b\"", Some("7"))),
+        shown(|out| put_send_error(out, SendErrorCode::Encoding, "a \"b\"", Some(b"7"))),
         r#"{"result":"send-error:7","errorMsg":"a \"b\"","context":"7","errorCode":0,"schemaVersion":0}"#
     );
     assert_eq!(

@@ -141,3 +141,23 @@ fn same_whole_and_cut(stream: &[u8], seed: u64, prng: &mut Prng) -> u32 {
     }
     violation.is_some().into()
 }
+
+/// Long texts are unmasked and checked in blocks: no character, and no byte of the mask, is lost where two of them meet.
+#[test]
+fn long_texts_come_whole_through_every_block() {
+    let mut prng = Prng::new(5);
+    for shift in 0..4 {
+        let text = "x".repeat(shift) + &"é😀\u{20ac}a".repeat(BLOCK);
+        let stream = frame(FIN | TEXT, text.as_bytes());
+        for cut in [shift + 20, BLOCK, 3 * BLOCK + shift + 7] {
+            assert_eq!(run(CONFIG, &stream, &[cut]), (vec![Seen::text(&text)], None), "cut at {cut}");
+        }
+        let cuts = random_cuts(&mut prng, stream.len());
+        assert_eq!(run(CONFIG, &stream, &cuts), (vec![Seen::text(&text)], None), "cut at {cuts:?}");
+        let mut broken = text.into_bytes();
+        let last = broken.len() - 2;
+        broken[last] = 0xff;
+        let (seen, violation) = run(CONFIG, &frame(FIN | TEXT, &broken), &[BLOCK]);
+        assert!(seen.is_empty() && violation.is_some_and(|violation| violation.code == 1007));
+    }
+}
