@@ -192,6 +192,40 @@ fn files_of_many_stores_are_served_beside_busy_sockets() {
     }
 }
 
+/// What is settled is pushed out to the device piece by piece, where there is a page cache to push it from; the kernel's own full disk
+/// says what it is.
+#[test]
+fn a_file_without_a_page_cache_is_written_all_the_same_and_a_full_disk_is_called_full() {
+    for driver in drivers() {
+        let path = fresh("odd-files", driver);
+        let folder = open(&path, 1);
+        let (odd, full) = (FileName::Segment(LedgerId(1)), FileName::Segment(LedgerId(2)));
+        for (file, device) in [(odd, "/dev/zero"), (full, "/dev/full")] {
+            std::os::unix::fs::symlink(device, folder.store_path(StoreId(0)).join(file.to_string())).unwrap();
+        }
+        let write = |file| DiskOp::Write { file, at: 0, bytes: Bytes::from(vec![1; 3 * BLOCK]) };
+        let lists = BTreeMap::from([(StoreId(0), VecDeque::from([write(odd), write(full)]))]);
+        let (told, ended) = channel();
+        let config = RunConfig { data: Some(Arc::clone(&folder)), ..config(driver, 1) };
+        let running = run(config, move |_| Worker {
+            lists: lists.clone(),
+            writes: Vec::new(),
+            told: told.clone(),
+            next: 0,
+            stopping: false,
+        })
+        .unwrap();
+        for expected in [Ok(Completion::Wrote(3 * BLOCK)), Err(DiskError::Full)] {
+            let Told::Ended(_, _, result) = ended.recv_timeout(WAIT).unwrap() else { panic!("no news") };
+            assert_eq!(result, expected, "{driver:?}");
+        }
+        running.stop();
+        running.join().unwrap();
+        drop(folder);
+        std::fs::remove_dir_all(path).unwrap();
+    }
+}
+
 fn change(key: &str, expect: Expect, value: &str) -> MetaChange {
     MetaChange { key: key.to_owned(), expect, value: Some(value.as_bytes().to_vec()) }
 }
