@@ -22,7 +22,8 @@ pub struct Wheel {
     occupied: [u64; LEVELS],
     now: u64,
     armed: usize,
-    spare: Vec<Timer>,
+    /// Room of slots that are empty, for the slots that are used next: as many as were ever in use at once.
+    spares: Vec<Vec<Timer>>,
 }
 
 impl Default for Wheel {
@@ -32,7 +33,7 @@ impl Default for Wheel {
             occupied: [0; LEVELS],
             now: 0,
             armed: 0,
-            spare: Vec::new(),
+            spares: Vec::new(),
         }
     }
 }
@@ -71,10 +72,7 @@ impl Wheel {
                 let starts_here = tick & ((1 << (BITS * level as u32)) - 1) == 0;
                 if starts_here && self.occupied[level] & (1 << slot) != 0 {
                     self.occupied[level] &= !(1 << slot);
-                    let mut due = std::mem::replace(
-                        &mut self.slots[level * SLOTS + slot],
-                        std::mem::take(&mut self.spare),
-                    );
+                    let mut due = std::mem::take(&mut self.slots[level * SLOTS + slot]);
                     for timer in due.drain(..) {
                         if timer.tick <= tick {
                             self.armed -= 1;
@@ -83,7 +81,7 @@ impl Wheel {
                             self.place(timer);
                         }
                     }
-                    self.spare = due;
+                    self.spares.push(due);
                 }
             }
         }
@@ -97,7 +95,11 @@ impl Wheel {
         let horizon = (self.now >> shift) + SLOTS as u64 - 1;
         let slot = ((timer.tick >> shift).min(horizon) & (SLOTS as u64 - 1)) as usize;
         self.occupied[level] |= 1 << slot;
-        self.slots[level * SLOTS + slot].push(timer);
+        let slot = &mut self.slots[level * SLOTS + slot];
+        if slot.capacity() == 0 {
+            *slot = self.spares.pop().unwrap_or_default();
+        }
+        slot.push(timer);
     }
 
     /// The earliest tick at which some slot starts: a deadline, or the moment a coarser slot is spread out.
