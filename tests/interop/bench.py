@@ -144,7 +144,9 @@ class Machine:
         span = now.time - self.time
         foreign = (now.busy - self.busy - (now.own - self.own)) / span
         stolen = (now.stolen - self.stolen) / span
-        waiting = (summary["server"] or {}).get("waiting_cores", 0)
+        waiting = (summary["server"] or {"waiting_cores": 0})["waiting_cores"]
+        if waiting is None:
+            return "nothing was measured"
         reasons = [f"{name} {value:.0%}" for name, value, most in (
             ("server waited", waiting, WAITING_MAX), ("foreign work", foreign, FOREIGN_MAX), ("stolen", stolen, STEAL_MAX),
         ) if value > most]

@@ -10,12 +10,14 @@ use std::borrow::Cow;
 const DIGITS_MAX: usize = 18;
 /// Words of eight bytes that are looked at before a string counts as long: names of members, numbers as contexts.
 const SHORT_WORDS: usize = 2;
-/// Strings above this many bytes are checked by SIMD.
-const STRING_LONG: usize = 64;
+/// A text of at most so many bytes is checked at once: that costs less than to check each of its strings.
+const WHOLE_MAX: usize = 512;
 
 /// A place in a text. Of its UTF-8 only that is checked which is given out as a string.
 pub(super) struct Plain<'a> {
     text: &'a [u8],
+    /// The text, if it is short and UTF-8.
+    whole: Option<&'a str>,
     at: usize,
     /// Objects begun and not ended.
     open: usize,
@@ -27,7 +29,8 @@ pub(super) struct Plain<'a> {
 
 impl<'a> Plain<'a> {
     pub(super) fn new(text: &'a [u8]) -> Self {
-        Plain { text, at: 0, open: 0, fresh: false, trusted: false }
+        let whole = if text.len() <= WHOLE_MAX { simdutf8::basic::from_utf8(text).ok() } else { None };
+        Plain { text, whole, at: 0, open: 0, fresh: false, trusted: false }
     }
 
     /// True when the value is whole and nothing follows it.
@@ -59,10 +62,12 @@ impl<'a> Plain<'a> {
         self.take(b'"')?;
         let rest = &self.text[self.at..];
         let length = string_length(rest)?;
+        let start = self.at;
         let bytes = self.until_quote(length)?;
-        // Longer ones are worth the start of SIMD.
-        let string =
-            if length > STRING_LONG { from_utf8_long(bytes) } else { std::str::from_utf8(bytes).ok() };
+        let string = match self.whole {
+            Some(whole) => whole.get(start..start + length),
+            None => simdutf8::basic::from_utf8(bytes).ok(),
+        };
         string.ok_or(Unsure)
     }
 
@@ -98,10 +103,6 @@ impl<'a> Plain<'a> {
         self.at += word.len();
         Ok(())
     }
-}
-
-fn from_utf8_long(bytes: &[u8]) -> Option<&str> {
-    simdutf8::basic::from_utf8(bytes).ok()
 }
 
 /// Bytes before the quote or backslash that comes first.

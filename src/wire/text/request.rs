@@ -116,4 +116,21 @@ mod tests {
             assert!(reader.request(text.as_bytes()).is_err(), "{text:?}");
         }
     }
+
+    #[test]
+    fn strings_of_long_texts_are_utf_8_as_well() {
+        let payload = "QUFB".repeat(500);
+        let text = |context: &[u8]| {
+            let around = format!(r#"{{"payload":"{payload}","context":""#);
+            [around.as_bytes(), context, br#""}"#].concat()
+        };
+        let mut reader = JsonReader::default();
+        let sound = text("é😀".as_bytes());
+        let request = reader.request(&sound).expect("sound").expect("not null");
+        assert_eq!(
+            (request.context.as_deref(), request.payload.as_deref()),
+            (Some("é😀"), Some(payload.as_bytes()))
+        );
+        assert!(reader.request(&text(b"\xc3\x28")).is_err());
+    }
 }
