@@ -3,6 +3,7 @@
 
 use super::legs::failed;
 use super::local::{LocalRequest, LocalWay};
+use super::pace::Pace;
 use super::service_url::Ask;
 use super::token::Token;
 use super::{Conn, Gateway, LegRef, Waiter, errno_text};
@@ -52,8 +53,9 @@ pub(super) struct BrokerLink {
     waiting: Vec<LegRef>,
     /// Questions that wait for it (redirected lookups).
     asks: Vec<Ask>,
-    /// Sessions with entries to write that found its outbox full.
+    /// Sessions with entries to write that found its outbox full, or that wait for its pace.
     pub(super) blocked: Vec<Key>,
+    pub(super) pace: Pace,
     timer_at: Instant,
 }
 
@@ -68,6 +70,7 @@ impl BrokerLink {
             waiting: Vec::new(),
             asks: Vec::new(),
             blocked: Vec::new(),
+            pace: Pace::default(),
             timer_at: Instant::FAR,
         }
     }
@@ -139,6 +142,7 @@ impl BrokerLink {
                 false
             }
             Way::Socket(conn) => {
+                let now = io.clock().now;
                 let Some(out) = io.outbox_for(*conn, queue.bytes().min(room)) else { return false };
                 let before = out.len();
                 let stop = before.saturating_add(room.min(*left));
@@ -149,6 +153,7 @@ impl BrokerLink {
                 {
                     let (first, last) = (pending.sequence_id, pending.highest_sequence_id);
                     frame::put_send(out, id, first, last, pending.messages, &pending.entry);
+                    self.pace.on_written(now, id, first);
                     more = out.len() >= stop;
                 }
                 *left = left.saturating_sub(out.len() - before).max(1);
@@ -269,7 +274,7 @@ impl Gateway {
         }
     }
 
-    /// There is room in a link's outbox again: who waited for it goes on.
+    /// There is room in a link's outbox again, or its time has come: who waited for it goes on.
     pub(super) fn link_drained(&mut self, key: Key) {
         let blocked = self.links.get_mut(key).map(|broker| std::mem::take(&mut broker.blocked));
         blocked.into_iter().flatten().for_each(|session| self.mark_dirty(session));
@@ -287,6 +292,7 @@ impl Gateway {
 
     pub(super) fn link_timer(&mut self, io: &mut Links, key: Key) {
         let now = io.clock().now;
+        self.link_drained(key);
         loop {
             let Some(broker) = self.links.get_mut(key) else { return };
             broker.timer_at = Instant::FAR;

@@ -65,7 +65,13 @@ impl Gateway {
         frame_max: &mut Option<usize>,
     ) -> Result<(), LinkFault> {
         let command = match hot::read(bytes)? {
-            Hot::Receipt(receipt) => return self.on_receipt(io, &receipt),
+            Hot::Receipt(receipt) => {
+                let now = io.clock().now;
+                if let Some(broker) = self.links.get_mut(key) {
+                    broker.pace.on_receipt(now, receipt.producer_id, receipt.sequence_id);
+                }
+                return self.on_receipt(io, &receipt);
+            }
             Hot::Message(message, entry) => return self.on_message(io, &message, entry),
             Hot::Other(command) => command,
         };

@@ -29,6 +29,7 @@ mod incoming;
 mod legs;
 pub mod local;
 mod opening;
+mod pace;
 mod pages;
 mod report;
 mod roster;

@@ -2,6 +2,7 @@
 //! its client is paused or read again, its timers are armed.
 
 use super::brokers::BrokerLink;
+use super::token::Token;
 use super::{Body, GOODBYE_STOPPING, Gateway, LegIndex, LegRef, Session, Stopping, Waiter};
 use crate::base::limit;
 use crate::base::table::{Key, Table};
@@ -388,7 +389,8 @@ impl Gateway {
     }
 }
 
-/// A leg's link and the room in its outbox, or a note there that the session waits for room. `all`: there is always room.
+/// A leg's link and the room in its outbox, or a note there that the session waits for room, or for the link's pace. `all`: there
+/// is always room, and no time.
 fn writable<'a>(
     io: &mut Links,
     links: &'a mut Table<BrokerLink>,
@@ -396,7 +398,16 @@ fn writable<'a>(
     session: Key,
     all: bool,
 ) -> Option<(&'a mut BrokerLink, usize)> {
-    let broker = links.get_mut(link?)?;
+    let key = link?;
+    let broker = links.get_mut(key)?;
+    if let Some(due) = broker.pace.wait(io.clock().now).filter(|_| !all) {
+        // Who comes first sets the alarm; where somebody waits for room, that will come as well.
+        if broker.blocked.is_empty() {
+            io.arm(due, Token::Link(key).pack());
+        }
+        broker.blocked.push(session);
+        return None;
+    }
     match broker.room(io)? {
         _ if all => Some((broker, usize::MAX)),
         0 => {
