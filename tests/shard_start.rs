@@ -117,7 +117,8 @@ fn a_long_computation_is_counted_as_a_stall_and_survived() {
     for driver in drivers() {
         let server = Server::start(config(driver, 1));
         let mut client = server.connect();
-        client.write_all(&[&[ask::BURN][..], b"400"].concat()).unwrap();
+        // While all cores sleep the watchdog looks once a second.
+        client.write_all(&[&[ask::BURN][..], b"1500"].concat()).unwrap();
         let mut other = server.connect();
         ping(&mut other, b"\0still here");
         drop((client, other));

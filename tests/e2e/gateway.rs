@@ -72,7 +72,8 @@ impl Served {
             listen: vec!["127.0.0.1:0".parse().unwrap()],
             connections_max: 256,
             driver,
-            drain_spread: Duration::from_millis(100),
+            // What brokers have not confirmed half of this later is given up: long enough for a machine that does other things.
+            drain_spread: Duration::from_secs(1),
             drain_time_max: Duration::from_secs(5),
             data: None,
             meta: None,

@@ -157,6 +157,9 @@ impl BrokerLink {
                     more = out.len() >= stop;
                 }
                 *left = left.saturating_sub(out.len() - before).max(1);
+                if more {
+                    io.notify_below(*conn, limit::LINK_OUTBOX_LOW); // the end of a send alone brings no turn
+                }
                 more
             }
         }

@@ -72,7 +72,7 @@ impl Gateway {
             Body::Opening(_) => {}
         }
         if again {
-            self.mark_dirty(key); // the outbox leaves now; its completion brings the next turn
+            self.mark_dirty(key); // others go first, and the outbox leaves now
         }
     }
 

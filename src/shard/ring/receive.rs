@@ -19,8 +19,8 @@ const SMALL: u16 = 128;
 const LARGE: u16 = 32;
 /// Bytes: large enough that a frame of usual size arrives in one piece.
 const SMALL_LENGTH: u32 = 8 * 1024;
-/// Bytes: a turn's worth of a busy link, a text with 64 KiB in base64 in one piece, and well within the second-level cache.
-const LARGE_LENGTH: u32 = 128 * 1024;
+/// Bytes: a turn's worth of a busy link, and well within the second-level cache.
+const LARGE_LENGTH: u32 = 64 * 1024;
 
 /// The receive buffers of one core, numbered through: small ones first.
 pub(super) struct Buffers {
