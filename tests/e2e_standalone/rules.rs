@@ -135,7 +135,7 @@ fn a_client_that_asks_and_never_reads_is_not_read_from() {
     let many = ask.repeat(10_000);
     // What it may send without reading is bounded by our buffers and the kernel's: far below this.
     let sent = rude.write_until_stuck(&many, 512 << 20);
-    assert!(sent < 256 << 20, "{sent} bytes of requests were taken");
+    assert!(sent < 32 << 20, "{sent} bytes of requests were taken");
     let mut good = Client::connect(broker.binary);
     good.producer(1, TOPIC);
     good.publish_one(1, 0, b"undisturbed");

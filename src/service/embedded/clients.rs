@@ -365,12 +365,13 @@ impl Embedded {
             self.clients.starved.push(key);
         }
         let Some(client) = self.clients.get(key) else { return };
-        if client.inbound.gathered() > 0 && !client.inbound.is_held() && client.paused {
-            // Frames may lie here that came before it was paused.
-            client.paused = false;
-            io.resume(key);
-            self.with_client(io, key, Inbound::go_on);
-            return;
+        if client.inbound.has_frame() && !client.inbound.is_held() {
+            // What came while it was held goes first: were it read from meanwhile, more would come each time than one turn takes, and
+            // what lies here would grow for as long as the client sends.
+            if !std::mem::replace(&mut client.paused, true) {
+                io.pause(key);
+            }
+            return self.with_client(io, key, Inbound::go_on); // and then it is looked at again
         }
         let held = client.inbound.is_held();
         if held != client.paused {

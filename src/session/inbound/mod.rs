@@ -175,6 +175,12 @@ impl Inbound {
         self.gathered.len()
     }
 
+    /// A frame lies here, whole, or one that breaks the protocol: [`Inbound::go_on`] has something to do once it may.
+    pub fn has_frame(&self) -> bool {
+        self.frame_size(&self.gathered)
+            .map_or(true, |size| size.is_some_and(|total| total <= self.gathered.len()))
+    }
+
     /// Do not read from it now.
     pub fn is_held(&self) -> bool {
         self.holds > 0 || self.pending_full || self.outbox_full || self.asks >= limit::CONNECTION_ASKS_MAX
