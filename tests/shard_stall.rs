@@ -44,8 +44,10 @@ fn no_core_stops_beside_heavy_neighbours() {
                         ping(&mut stream, b"\0there?");
                         slowest = slowest.max(start.elapsed());
                         rounds += 1;
-                        // Pauses of all lengths around those after which the core blocks, passes and parks.
-                        thread::park_timeout(Duration::from_micros((rounds * 137 * (id + 1)) % 5000));
+                        // Pauses of all lengths around those after which the core blocks and passes, and now and then, for
+                        // all clients at once, around those after which it parks.
+                        let most = if (end - start).as_millis() / 500 % 2 == 0 { 5_000 } else { 150_000 };
+                        thread::park_timeout(Duration::from_micros((rounds * 7_919 * (id + 1)) % most));
                     }
                     (rounds, slowest)
                 })
