@@ -46,7 +46,8 @@ fn no_core_stops_beside_heavy_neighbours() {
                         rounds += 1;
                         // Pauses of all lengths around those after which the core blocks and passes, and now and then, for
                         // all clients at once, around those after which it parks.
-                        let most = if (end - start).as_millis() / 500 % 2 == 0 { 5_000 } else { 150_000 };
+                        let most =
+                            if ((end - start).as_millis() / 500).is_multiple_of(2) { 5_000 } else { 150_000 };
                         thread::park_timeout(Duration::from_micros((rounds * 7_919 * (id + 1)) % most));
                     }
                     (rounds, slowest)
