@@ -121,6 +121,7 @@ impl World {
             said.extend(crate::masked(&ack));
         }
         self.next += DEPTH;
+        self.io.simulate_time(limit::ACK_GROUP_TIME); // so that none of them waits for more
         self.arrive(self.client, &said);
         self.said = said;
         let acks = self.io.take_outbox(&mut self.gateway, self.link);
