@@ -1,6 +1,9 @@
 //! A whole core's gateway without a kernel: sixteen messages at a time through simulated connections. An operation is the
 //! sixteen; what the bench itself does as client and broker is counted too.
 
+#[path = "../tests/gateway_common/mod.rs"]
+mod gateway_common;
+
 use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
@@ -12,6 +15,7 @@ use pulsegate::shard::{ConnKey, Handler, Links, ShardId};
 use pulsegate::wire::pulsar::message_id::MessageId;
 use pulsegate::wire::pulsar::{Command, frame, proto as p};
 
+use self::gateway_common::{agree, each_command};
 use crate::harness::Bench;
 
 /// Messages at a time: the depth of the figures in `tuning.md`.
@@ -61,7 +65,7 @@ impl World {
         for _ in 0..8 {
             let heard = world.io.take_outbox(&mut world.gateway, link);
             let mut said = Vec::new();
-            each_command(&heard, |command| said.extend(agree(command)));
+            each_command(&heard, |command| agree(&command, &mut said));
             world.arrive(link, &said);
         }
         let opened = world.io.take_outbox(&mut world.gateway, client);
@@ -128,50 +132,6 @@ impl World {
         assert!(!acks.is_empty(), "what was acknowledged is passed on");
         memchr::memmem::find_iter(&texts, br#""payload":""#).count() as u64
     }
-}
-
-fn each_command(mut bytes: &[u8], mut act: impl FnMut(Command)) {
-    while let Some(size) = frame::size(bytes, 64 << 20).expect("a sound frame") {
-        act(frame::read(&bytes[..size]).expect("a sound frame").command);
-        bytes = &bytes[size..];
-    }
-}
-
-/// A broker that agrees to everything.
-fn agree(command: Command) -> Vec<u8> {
-    let answer = match command {
-        Command::Connect(_) => Command::Connected(p::CommandConnected {
-            server_version: "bench".into(),
-            protocol_version: Some(19),
-            ..Default::default()
-        }),
-        Command::PartitionedMetadata(ask) => {
-            Command::PartitionedMetadataResponse(p::CommandPartitionedTopicMetadataResponse {
-                partitions: Some(0),
-                request_id: ask.request_id,
-                response: Some(0),
-                ..Default::default()
-            })
-        }
-        Command::Lookup(ask) => Command::LookupResponse(p::CommandLookupTopicResponse {
-            broker_service_url: Some("pulsar://10.0.0.1:6650".into()),
-            response: Some(1),
-            request_id: ask.request_id,
-            ..Default::default()
-        }),
-        Command::Producer(ask) => Command::ProducerSuccess(p::CommandProducerSuccess {
-            request_id: ask.request_id,
-            producer_name: "bench-1".into(),
-            ..Default::default()
-        }),
-        Command::Subscribe(ask) => {
-            Command::Success(p::CommandSuccess { request_id: ask.request_id, schema: None })
-        }
-        _ => return Vec::new(),
-    };
-    let mut said = Vec::new();
-    frame::put(&mut said, &answer);
-    said
 }
 
 /// Both directions.

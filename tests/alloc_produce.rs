@@ -3,6 +3,9 @@
 //! arrives once, as the kernel would. One allocation is left: the list of a message's properties while its text is read, if
 //! it has any.
 
+mod gateway_common;
+
+use gateway_common::{agree, each_command};
 use pulsegate::base::limit;
 use pulsegate::config::gateway::{GatewayConfig, ServiceUrl};
 use pulsegate::service::gateway::Gateway;
@@ -94,7 +97,7 @@ impl Bench {
         for _ in 0..8 {
             let heard = bench.take(link);
             let mut said = Vec::new();
-            each_frame(&heard, |command, _| answer(&command, &mut said));
+            each_command(&heard, |command| agree(&command, &mut said));
             bench.arrive(link, &said);
         }
         let opened = bench.take(client);
@@ -117,49 +120,6 @@ impl Bench {
     }
 }
 
-fn each_frame(mut bytes: &[u8], mut act: impl FnMut(Command, &[u8])) {
-    while let Some(size) = frame::size(bytes, 64 << 20).expect("a sound frame") {
-        let frame = frame::read(&bytes[..size]).expect("a sound frame");
-        act(frame.command, frame.rest);
-        bytes = &bytes[size..];
-    }
-}
-
-/// A broker that agrees to everything.
-fn answer(command: &Command, said: &mut Vec<u8>) {
-    let answer = match command {
-        Command::Connect(_) => Command::Connected(p::CommandConnected {
-            server_version: "model".into(),
-            protocol_version: Some(19),
-            ..Default::default()
-        }),
-        Command::PartitionedMetadata(ask) => {
-            Command::PartitionedMetadataResponse(p::CommandPartitionedTopicMetadataResponse {
-                partitions: Some(0),
-                request_id: ask.request_id,
-                response: Some(0),
-                ..Default::default()
-            })
-        }
-        Command::Lookup(ask) => Command::LookupResponse(p::CommandLookupTopicResponse {
-            broker_service_url: Some("pulsar://10.0.0.1:6650".into()),
-            response: Some(1),
-            request_id: ask.request_id,
-            ..Default::default()
-        }),
-        Command::Producer(ask) => Command::ProducerSuccess(p::CommandProducerSuccess {
-            request_id: ask.request_id,
-            producer_name: "model-1".into(),
-            ..Default::default()
-        }),
-        Command::Subscribe(ask) => {
-            Command::Success(p::CommandSuccess { request_id: ask.request_id, schema: None })
-        }
-        _ => return,
-    };
-    frame::put(said, &answer);
-}
-
 /// A client's text frame; the mask is zero.
 fn text(text: &str) -> Vec<u8> {
     let mut out = vec![0x81];
@@ -178,7 +138,7 @@ fn text(text: &str) -> Vec<u8> {
 fn produce(bench: &mut Bench, sequence_id: u64, frame: &[u8]) {
     bench.arrive(bench.client, frame);
     let mut receipt = Vec::new();
-    each_frame(&bench.take(bench.link), |command, _| match command {
+    each_command(&bench.take(bench.link), |command| match command {
         Command::Send(send) => {
             assert_eq!(send.sequence_id, sequence_id);
             frame::put(
@@ -195,7 +155,7 @@ fn produce(bench: &mut Bench, sequence_id: u64, frame: &[u8]) {
                 }),
             );
         }
-        other => answer(&other, &mut receipt),
+        other => agree(&other, &mut receipt),
     });
     bench.arrive(bench.link, &receipt);
     let answer = bench.take(bench.client);
@@ -234,7 +194,7 @@ fn consume(bench: &mut Bench, entry_id: u64, entry: &[u8], acked: &mut u64) {
     MessageId::plain(7, entry_id).put_text(&mut id);
     let ack = text(&format!(r#"{{"messageId":"{}"}}"#, String::from_utf8_lossy(&id)));
     bench.arrive(bench.client, &ack);
-    each_frame(&bench.take(bench.link), |command, _| {
+    each_command(&bench.take(bench.link), |command| {
         for id in if let Command::Ack(ack) = command { ack.message_id } else { vec![] } {
             assert_eq!(id.entry_id, *acked);
             *acked += 1;

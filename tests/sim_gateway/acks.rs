@@ -1,6 +1,7 @@
 //! When acks reach a broker that is there by its address, and what goes before what on its link.
 
 use crate::cases::{Core, upgrade};
+use crate::gateway_common::{agree, each_command};
 use pulsegate::base::limit::ACK_GROUP_TIME;
 use pulsegate::config::gateway::ServiceUrl;
 use pulsegate::shard::{ConnKey, Handler};
@@ -16,8 +17,6 @@ struct Bench {
     link: ConnKey,
     /// Once it is subscribed.
     consumer_id: Option<u64>,
-    /// What a broker would be sent next, from the last look on.
-    heard: Vec<u8>,
 }
 
 impl Bench {
@@ -29,11 +28,11 @@ impl Bench {
         let (link, _) = core.io.pending_connects()[0];
         core.io.simulate_connected(&mut core.gateway, link, Ok(()));
         core.turn();
-        let mut bench = Bench { core, client, link, consumer_id: None, heard: Vec::new() };
+        let mut bench = Bench { core, client, link, consumer_id: None };
         while bench.consumer_id.is_none() {
             let heard = bench.hear();
             assert!(!heard.is_empty(), "the consumer is made step by step");
-            heard.into_iter().for_each(|command| bench.answer(command));
+            heard.iter().for_each(|command| bench.answer(command));
         }
         assert!(bench.core.said(client).starts_with("HTTP/1.1 101"));
         assert!(matches!(bench.hear()[..], [Command::Flow(_)]));
@@ -41,36 +40,14 @@ impl Bench {
         bench
     }
 
-    fn answer(&mut self, command: Command) {
-        let answer = match command {
-            Command::Connect(_) => Command::Connected(p::CommandConnected {
-                server_version: "model".into(),
-                protocol_version: Some(19),
-                ..Default::default()
-            }),
-            Command::PartitionedMetadata(ask) => {
-                Command::PartitionedMetadataResponse(p::CommandPartitionedTopicMetadataResponse {
-                    partitions: Some(0),
-                    request_id: ask.request_id,
-                    response: Some(0),
-                    ..Default::default()
-                })
-            }
-            Command::Lookup(ask) => Command::LookupResponse(p::CommandLookupTopicResponse {
-                broker_service_url: Some("pulsar://10.0.0.1:6650".into()),
-                response: Some(p::LookupTopicResponseLookupType::Connect as i32),
-                request_id: ask.request_id,
-                authoritative: Some(true),
-                ..Default::default()
-            }),
-            Command::Subscribe(ask) => {
-                self.consumer_id = Some(ask.consumer_id);
-                Command::Success(p::CommandSuccess { request_id: ask.request_id, schema: None })
-            }
-            other => panic!("{other:?} was not expected"),
-        };
+    fn answer(&mut self, command: &Command) {
+        if let Command::Subscribe(ask) = command {
+            self.consumer_id = Some(ask.consumer_id);
+        }
         let mut out = Vec::new();
-        frame::put(&mut out, &answer);
+        agree(command, &mut out);
+        let producer = matches!(command, Command::Producer(_));
+        assert!(!producer && !out.is_empty(), "{command:?} was not expected");
         self.say(&out);
     }
 
@@ -81,12 +58,9 @@ impl Bench {
 
     /// What the broker was sent since the last look.
     fn hear(&mut self) -> Vec<Command> {
-        self.heard.extend(self.core.io.take_outbox(&mut self.core.gateway, self.link));
+        let heard = self.core.io.take_outbox(&mut self.core.gateway, self.link);
         let mut commands = Vec::new();
-        while let Ok(Some(size)) = frame::size(&self.heard, 1 << 20) {
-            let whole: Vec<u8> = self.heard.drain(..size).collect();
-            commands.push(frame::read(&whole).expect("sound frames").command);
-        }
+        each_command(&heard, |command| commands.push(command));
         commands
     }
 

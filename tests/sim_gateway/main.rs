@@ -8,6 +8,8 @@ mod broker;
 mod cases;
 mod client;
 mod embedded;
+#[path = "../gateway_common/mod.rs"]
+mod gateway_common;
 mod store;
 mod world;
 
