@@ -79,14 +79,18 @@ class Server:
 
 def null_broker(*options, core=LOAD_CORE, port=None):
     port = port or free_port()
-    return Server("null-broker", port, program("pulsegate-null-broker"), "--listen", f"127.0.0.1:{port}", "--core", core,
-                  *options)
+    return Server("null-broker", port, program("pulsegate-null-broker"), "--listen", f"127.0.0.1:{port}", *on(core), *options)
 
 
-def floor(broker):
+def floor(broker, core=SERVER_CORE):
     port = free_port()
     return Server("floor", port, program("pulsegate-floor"), "--listen", f"127.0.0.1:{port}",
-                  "--broker", f"127.0.0.1:{broker.port}", "--core", SERVER_CORE)
+                  "--broker", f"127.0.0.1:{broker.port}", *on(core))
+
+
+def on(core):
+    """Words that pin a program to a core; None: it may run anywhere."""
+    return [] if core is None else ["--core", core]
 
 
 def gateway(broker, cores=SERVER_CORE, binary=None, name="gateway"):
