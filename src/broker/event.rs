@@ -114,6 +114,8 @@ pub enum Output {
         entry: Bytes,
         /// Messages in it.
         messages: u32,
+        /// When its producer says that it was published, milliseconds since the epoch.
+        published_ms: u64,
     },
     /// Read entries back. Answered by `on_read` with at least one entry, or `on_read_failed`.
     Read {

@@ -75,6 +75,8 @@ struct Judged {
     batch: Option<i32>,
     chunk: bool,
     dedup: Option<(String, Mark)>,
+    /// As its producer says, milliseconds since the epoch.
+    published_ms: u64,
 }
 
 impl Publisher {
@@ -122,8 +124,8 @@ impl Publisher {
     ) {
         let messages = command.num_messages.unwrap_or(1).max(1) as u32;
         let what = match self.judge(producer, command, &entry, settings, fenced) {
-            Ok(Judged { verdict: Verdict::New, batch, chunk, dedup }) => {
-                out.push(Output::Append { entry: entry.clone(), messages });
+            Ok(Judged { verdict: Verdict::New, batch, chunk, dedup, published_ms }) => {
+                out.push(Output::Append { entry: entry.clone(), messages, published_ms });
                 What::Entry { entry, batch, chunk, dedup }
             }
             Ok(Judged { verdict: Verdict::Duplicate, .. }) => What::Duplicate,
@@ -178,9 +180,9 @@ impl Publisher {
                 return Err(Refusal::new(ServerError::NotAllowedError, text));
             }
         }
-        let batch = metadata.batch_size;
+        let (batch, published_ms) = (metadata.batch_size, metadata.publish_time);
         let Some(dedup) = &mut self.dedup else {
-            return Ok(Judged { verdict: Verdict::New, batch, chunk, dedup: None });
+            return Ok(Judged { verdict: Verdict::New, batch, chunk, dedup: None, published_ms });
         };
         let sequence = command.sequence_id;
         let (first, last) = match (u32::try_from(metadata.chunks), u32::try_from(metadata.chunk_id)) {
@@ -194,7 +196,7 @@ impl Publisher {
             }
         };
         let verdict = dedup.publish(&producer.name, first, last);
-        Ok(Judged { verdict, batch, chunk, dedup: Some((producer.name.clone(), last)) })
+        Ok(Judged { verdict, batch, chunk, dedup: Some((producer.name.clone(), last)), published_ms })
     }
 
     /// The oldest entry on its way is durable at `at`: its receipt, and the answers that waited behind it. Gives the entry back,

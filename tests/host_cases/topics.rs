@@ -9,6 +9,7 @@ use pulsegate::broker::host::Asked;
 use pulsegate::broker::ledgers::position;
 use pulsegate::store::FileName;
 use pulsegate::wire::pulsar::Command;
+use pulsegate::wire::pulsar::entry::EntryMetadata;
 use pulsegate::wire::pulsar::proto::{
     CommandGetLastMessageId, CommandProducer, CommandSeek, CommandSubscribe, SubscriptionType,
 };
@@ -207,6 +208,29 @@ fn times_are_looked_for_in_memory_and_on_the_disk() {
     assert_eq!(world.command(2, Command::Seek(seek)), ["c2 consumer closed", "c2 success"]);
     let left = backlog(&mut world, "s");
     assert!((48..=55).contains(&left), "{left}");
+}
+
+/// An entry is on its way for a while: its time is when it was published, not when it was stored; a clock that is ahead or behind
+/// does not put entries out of order.
+#[test]
+fn what_is_looked_for_is_when_it_was_published() {
+    let mut world = World::new();
+    world.produce(1, T);
+    let began = world.clock.wall.0 as u64;
+    for (sequence, published) in [(0, 0), (1, 1_000), (2, 2_000), (3, 900_000), (4, 1_500)] {
+        world.pass(Duration::from_secs(5));
+        let publish_time = began + published;
+        let metadata = EntryMetadata { producer_name: "p", publish_time, ..EntryMetadata::default() };
+        world.send_as(1, sequence, &metadata, "text");
+    }
+    let mut first = |after| match world.admin(AdminAsk::IdByTime { topic: topic(), time: began + after }) {
+        AdminAnswer::Id(id) => id.entry,
+        other => panic!("{other:?}"),
+    };
+    assert_eq!([0, 1, 1_000, 1_001].map(&mut first), [0, 1, 1, 2]);
+    assert_eq!(first(2_001), 3, "the others were published before that");
+    assert_eq!(first(20_000), 3, "stored after 20 s, published in the future");
+    assert_eq!(first(20_001), 5, "and so was none");
 }
 
 #[test]

@@ -3,12 +3,10 @@
 
 use std::time::Duration;
 
-use bytes::Bytes;
-
 use super::load::COMPACTED;
 use super::read::SearchFor;
 use super::registry::{Body, Entry};
-use super::{Host, HostState, Pending, Reply, Told, What};
+use super::{Host, HostState, Pending, Reply, Told, Unstored, What};
 use crate::base::id::{EntryId, LedgerId, Position};
 use crate::base::limit::{DEDUP_SNAPSHOT_BYTES_MAX, ROOM_WAIT_MAX};
 use crate::base::table::Key;
@@ -51,7 +49,9 @@ impl Host {
                     self.tell(connection, Told::Close { reason });
                 }
                 Output::Probe { connection } => self.tell(connection, Told::Probe),
-                Output::Append { entry, messages } => self.append(clock, key, messages, entry),
+                Output::Append { entry, messages, published_ms } => {
+                    self.append(clock, Unstored { key, messages, published_ms, bytes: entry });
+                }
                 Output::Read { from, bytes, .. } => self.read_for(clock, key, from, bytes),
                 Output::FindTime { search, time } => self.search(clock, key, time, SearchFor::Topic(search)),
                 Output::Save { id, save } => self.save(clock, key, id, save),
@@ -60,9 +60,10 @@ impl Host {
     }
 
     /// An entry goes to the log, or waits for room in it.
-    fn append(&mut self, clock: Clock, key: Key, messages: u32, bytes: Bytes) {
+    fn append(&mut self, clock: Clock, entry: Unstored) {
+        let key = entry.key;
         if self.stalled.is_empty() || self.state == HostState::Full {
-            match self.try_append(clock, key, messages, bytes.clone()) {
+            match self.try_append(clock, &entry) {
                 Ok((position, ticket)) => return self.appended(key, position, ticket),
                 Err(LogError::Full) if self.state == HostState::Open => {
                     // A file may be on its way, or a checkpoint.
@@ -79,7 +80,7 @@ impl Host {
                 }
             }
         }
-        self.stalled.push_back((key, messages, bytes));
+        self.stalled.push_back(entry);
     }
 
     fn appended(&mut self, topic: Key, position: Position, ticket: Ticket) {
@@ -92,11 +93,11 @@ impl Host {
     /// Entries that waited for room go to the log.
     pub(super) fn append_stalled(&mut self, clock: Clock) {
         while self.log.has_room()
-            && let Some((key, messages, bytes)) = self.stalled.pop_front()
+            && let Some(entry) = self.stalled.pop_front()
         {
-            match self.try_append(clock, key, messages, bytes.clone()) {
-                Ok((position, ticket)) => self.appended(key, position, ticket),
-                Err(LogError::Full) => return self.stalled.push_front((key, messages, bytes)),
+            match self.try_append(clock, &entry) {
+                Ok((position, ticket)) => self.appended(entry.key, position, ticket),
+                Err(LogError::Full) => return self.stalled.push_front(entry),
                 // The topic was deleted meanwhile.
                 Err(_) => {}
             }
@@ -106,14 +107,11 @@ impl Host {
         }
     }
 
-    /// Appends to the topic's open ledger; opens one first where that is due.
-    fn try_append(
-        &mut self,
-        clock: Clock,
-        key: Key,
-        messages: u32,
-        bytes: Bytes,
-    ) -> Result<(Position, Ticket), LogError> {
+    /// Appends to the topic's open ledger; opens one first where that is due. What is looked for by time is looked for by when it
+    /// was published (broker 4.9): that is its time in the log, but never later than now nor earlier than the entry before it,
+    /// as clocks of producers may be anything.
+    fn try_append(&mut self, clock: Clock, unstored: &Unstored) -> Result<(Position, Ticket), LogError> {
+        let Unstored { key, messages, published_ms, ref bytes } = *unstored;
         let wall_ms = clock.wall.0.cast_unsigned();
         let Some(entry) = self.topics.get(key) else { return Err(LogError::NotOpen) };
         if let Some(ledger) = entry.ledgers(self.log.state()).last().filter(|ledger| !ledger.closed) {
@@ -121,14 +119,15 @@ impl Host {
             let rolling = &self.config.rolling;
             let is_full = ledger.entries >= rolling.entries_max || ledger.bytes >= rolling.bytes_max;
             if !(is_full && age >= rolling.age_min || ledger.entries > 0 && age >= rolling.age_max) {
-                return self.log.append_entry(ledger.id, wall_ms, messages, bytes);
+                let published_ms = published_ms.min(wall_ms).max(ledger.last_ms);
+                return self.log.append_entry(ledger.id, published_ms, messages, bytes.clone());
             }
         }
         if !self.log.has_room() {
             return Err(LogError::Full);
         }
         let ledger = self.roll(clock, key)?;
-        self.log.append_entry(ledger, wall_ms, messages, bytes)
+        self.log.append_entry(ledger, wall_ms, messages, bytes.clone())
     }
 
     /// Closes the topic's open ledger, if there is one, and opens another.

@@ -63,6 +63,15 @@ pub enum HostState {
     Failed(String),
 }
 
+/// An entry that is to be stored.
+struct Unstored {
+    key: Key,
+    messages: u32,
+    /// As its producer says, milliseconds since the epoch.
+    published_ms: u64,
+    bytes: Bytes,
+}
+
 /// Something the log has and that is not durable yet.
 #[derive(Debug)]
 struct Pending {
@@ -120,7 +129,7 @@ pub struct Host {
     /// In the order of the log.
     pending: VecDeque<Pending>,
     /// Entries that wait for room in the log, in order, and until when they may.
-    stalled: VecDeque<(Key, u32, Bytes)>,
+    stalled: VecDeque<Unstored>,
     room_due: Option<Instant>,
     reads: Spreading<ReadId, (Key, Purpose)>,
     /// Topics that were loaded, with what waited for them.

@@ -43,7 +43,7 @@ impl Host {
         }
     }
 
-    /// A time is looked for in a topic: the first entry that was appended then or later.
+    /// A time is looked for in a topic: the first entry whose time in the log, which is when it was published, is that or later.
     pub(super) fn search(&mut self, clock: Clock, key: Key, time: u64, what: SearchFor) {
         let Some(id) = self.topics.get(key).and_then(|entry| entry.id) else {
             return self.search_failed(key, what);
