@@ -16,7 +16,7 @@ pub const PIECE_BYTES: usize = 256 * 1024;
 /// An entry in memory.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Stored {
-    /// When it was appended, ms since 1970.
+    /// When it was published, as far as that is believed; ms since 1970.
     pub wall_ms: u64,
     /// Messages in it.
     pub messages: u32,
