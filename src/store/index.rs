@@ -81,7 +81,7 @@ impl Index {
         if entry >= self.settled.entries { None } else { after.checked_sub(1) }
     }
 
-    /// Number of the piece in which the first entry appended at or after `wall_ms` is, if it is in one that begins earlier:
+    /// Number of the piece in which the first entry of `wall_ms` or later is, if it is in one that begins earlier:
     /// the last piece that begins before that time. `None`: all pieces begin at or after it.
     pub fn find_time(&self, wall_ms: u64) -> Option<usize> {
         self.pieces.partition_point(|piece| piece.wall_ms < wall_ms).checked_sub(1)

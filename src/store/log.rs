@@ -382,7 +382,7 @@ impl Log {
         tail.get(position.entry.0).filter(|_| position.entry.0 < tail.readable())
     }
 
-    /// Looks for the first durable entry of a topic that was appended at or after `wall_ms`. Reads one piece at most.
+    /// Looks for the first durable entry of a topic whose time is `wall_ms` or later. Reads one piece at most.
     pub fn find_time(&mut self, topic: TopicId, wall_ms: u64) -> Found {
         let Some(topic) = self.state.topic(topic).filter(|_| self.is_open()) else {
             return Found::Known(None);

@@ -200,7 +200,7 @@ impl Memory {
         numbers.map_while(|entry| tail.get(entry)).take_while(fits).cloned().collect()
     }
 
-    /// The first durable entry of the ledger here that was appended at or after `wall_ms`, if there is one; outer `None`: the
+    /// The first durable entry of the ledger here whose time is `wall_ms` or later, if there is one; outer `None`: the
     /// earlier ones are not here, and it may be among them.
     #[allow(clippy::option_option, reason = "not known is another answer than none")]
     pub fn find_time(&self, ledger: &Ledger, wall_ms: u64) -> Option<Option<u64>> {
