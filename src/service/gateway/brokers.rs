@@ -146,20 +146,17 @@ impl BrokerLink {
                 let Some(out) = io.outbox_for(*conn, queue.bytes().min(room)) else { return false };
                 let before = out.len();
                 let stop = before.saturating_add(room.min(*left));
-                let (mut more, mut start) = (false, None);
+                let mut more = false;
                 while !more
                     && (all || !queue.is_window_full())
                     && let Some(pending) = queue.next_unsent()
                 {
                     let (first, last) = (pending.sequence_id, pending.highest_sequence_id);
                     frame::put_send(out, id, first, last, pending.messages, &pending.entry);
-                    start.get_or_insert(first);
+                    self.pace.on_written(now, id, first);
                     more = out.len() >= stop;
                 }
                 *left = left.saturating_sub(out.len() - before).max(1);
-                if let Some(first) = start {
-                    self.pace.on_written(now, id, first);
-                }
                 if more {
                     io.notify_below(*conn, limit::LINK_OUTBOX_LOW); // the end of a send alone brings no turn
                 }

@@ -31,9 +31,7 @@ impl Gateway {
         broker.link.on_heard(now);
         let mut inbox = std::mem::replace(&mut broker.inbox, FrameInbox::new(0));
         let mut frame_max = None;
-        // Nothing is written before all of this is read: what is watched stays what it is.
-        let watched = broker.pace.watched();
-        let result = inbox.feed(bytes, |frame| self.on_frame(io, key, frame, watched, &mut frame_max));
+        let result = inbox.feed(bytes, |frame| self.on_frame(io, key, frame, &mut frame_max));
         if let Some(broker) = self.links.get_mut(key) {
             if let Some(max) = frame_max {
                 inbox.set_frame_max(max);
@@ -64,16 +62,13 @@ impl Gateway {
         io: &mut Links,
         key: Key,
         bytes: &[u8],
-        watched: Option<(u64, u64)>,
         frame_max: &mut Option<usize>,
     ) -> Result<(), LinkFault> {
         let command = match hot::read(bytes)? {
             Hot::Receipt(receipt) => {
-                if watched == Some((receipt.producer_id, receipt.sequence_id)) {
-                    let now = io.clock().now;
-                    if let Some(broker) = self.links.get_mut(key) {
-                        broker.pace.on_receipt(now, receipt.producer_id, receipt.sequence_id);
-                    }
+                let now = io.clock().now;
+                if let Some(broker) = self.links.get_mut(key) {
+                    broker.pace.on_receipt(now, receipt.producer_id, receipt.sequence_id);
                 }
                 return self.on_receipt(io, &receipt);
             }

@@ -43,12 +43,7 @@ impl Pace {
         (now < due).then_some(due)
     }
 
-    /// The entry that is watched: its producer and sequence id. What comes for every receipt asks this first.
-    pub(super) fn watched(&self) -> Option<(u64, u64)> {
-        self.watched.map(|watched| (watched.producer_id, watched.sequence_id))
-    }
-
-    /// Entries of a producer were written, the first of them this one.
+    /// An entry was written.
     pub(super) fn on_written(&mut self, now: Instant, producer_id: u64, sequence_id: u64) {
         self.written_at = now;
         // One without an answer is of a producer that was closed.
